@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine of a volume's worker: requests of the front in, answers out.
+ *
+ * Owns begin() and the life of every request: it is cut into pieces, one an object; range.c says
+ * when a piece may start, inode.c what it must do, and a request is answered when all its pieces
+ * are done and, for writes, every object it touched lies under a barrier (rule 1).  Runs without
+ * process, socket or clock: the daemon and the outer world are handed to it.
+ */
+#ifndef SHEEPFS_WORKER_SERVE_H
+#define SHEEPFS_WORKER_SERVE_H
+
+#include "include/words.h"
+#include "ipc/arena.h"
+#include "ipc/msg.h"
+#include "worker/sheep.h"
+
+/* What the engine tells the world.  None of these may call back into the engine, but for
+ * serve_request() from answer(). */
+struct serve_calls {
+	void (*answer)(void *arg, uint64_t id, int error);
+	void (*locked)(void *arg, uint32_t vid); /* we hold this lock now; 0: no more */
+	void (*ready)(void *arg, const struct msg_ready *ready, const char *sentence);
+	/* Attach cannot be done; elsewhere: another daemon may do better. */
+	void (*refused)(void *arg, int error, bool elsewhere, const char *sentence);
+	/* Nothing can be done under this generation any more; nothing is answered after it. */
+	void (*ended)(void *arg, enum exit_word word, const char *why);
+	void (*drained)(void *arg);
+};
+
+struct serve_volume {
+	const char *name; /* raw bytes, at most NAME_LENGTH_MAX; kept, not copied */
+	const char *tag;  /* "" for none */
+	uint32_t snap_id; /* 0 for none */
+	unsigned slots;
+};
+
+struct serve;
+
+/*
+ * Makes an engine for one volume.  `out` is read, `in` written; both, the daemon and the calls
+ * outlive it.  NULL when memory is short.  Memory for all requests is allocated before READY.
+ */
+struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemon,
+    const struct arena *out, const struct arena *in, const struct serve_calls *calls, void *arg);
+
+/* begin(): proves identity, looks the name up and locks it, reads header and index; then ready() or
+ * refused().  The daemon has its control connection. */
+void serve_begin(struct serve *s);
+
+/* The daemon has one more connection: the engine proves where it leads, then admits it (rule 6).
+ * May come at any time after serve_begin(), also before READY. */
+void serve_connected(struct serve *s, unsigned connection);
+
+/* A request of the front, already judged by msg_check(); beyond-the-end and read-only are
+ * judged here.  A duplicate id, or a slot that is in use, ends the generation
+ * (EXIT_BAD_MESSAGE). */
+void serve_request(struct serve *s, const struct record_request *request);
+
+/* Finish what was accepted, release the lock, then drained().  Before READY: give up at once. */
+void serve_drain(struct serve *s);
+
+/* Bytes of the volume that have objects, its own and inherited ones. */
+uint64_t serve_allocated(const struct serve *s);
+
+void serve_close(struct serve *s);
+
+#endif

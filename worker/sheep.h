@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Calls to the daemon.
+ *
+ * struct daemon is what the rest of the worker sees of it: something to which a call can be
+ * submitted.  sheep.c is the real one, over connected descriptors; unit tests have a simulated one.
+ * A generation talks to one daemon and never outlives a connection to it: when one
+ * is lost, mute or lying, the daemon's owner is told once (struct sheep_calls) and no call
+ * completes any more.
+ *
+ * Knows framing, ids and connections (P 1); nothing of volumes.
+ */
+#ifndef SHEEPFS_WORKER_SHEEP_H
+#define SHEEPFS_WORKER_SHEEP_H
+
+#include "include/sheepdog.h"
+#include "include/words.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+/* Which connections may carry a call. */
+enum lane {
+	LANE_CONTROL, /* the first connection: names, barriers, tables; never waits behind data */
+	LANE_DATA,    /* the least loaded admitted one; the control connection while there is none */
+	LANE_NEW,     /* exactly connection `connection`, admitted or not: to prove where it leads */
+};
+
+/*
+ * One request and its answer.  The caller owns the memory, keeps it and the buffers in place from
+ * daemon_submit() until done(), and fills everything above the line.  req.proto_ver, req.epoch,
+ * req.id and req.data_length are filled in by the daemon: data_length is `send_size` when
+ * req.flags has SD_FLAG_WRITE, else `receive_size`.
+ */
+struct call {
+	struct sd_req req;
+	enum lane lane;
+	unsigned connection; /* for LANE_NEW */
+	const void *send; /* payload, send_size bytes; the memory may change until sent, not after */
+	size_t send_size;
+	void *receive; /* where an answer's payload goes, at most receive_size bytes */
+	size_t receive_size;
+	/* rsp is valid, rsp.result may be any; on success of a READ_OBJ the buffer is filled to
+	 * receive_size (trimmed answers are completed with zeros, P 1.4).  Other operations:
+	 * rsp.data_length bytes of it.  May submit new calls. */
+	void (*done)(struct call *call);
+	void *owner;
+	/* ---- filled by the daemon ---- */
+	struct sd_rsp rsp;
+	TAILQ_ENTRY(call) queue;
+	size_t sent;
+	uint32_t id;
+};
+
+struct daemon {
+	void (*submit)(struct daemon *d, struct call *call);
+	/* Connection n has proved where it leads (rule 6): LANE_DATA may use it. */
+	void (*admit)(struct daemon *d, unsigned connection);
+};
+
+static inline void daemon_submit(struct daemon *d, struct call *call)
+{
+	d->submit(d, call);
+}
+
+static inline void daemon_admit(struct daemon *d, unsigned connection)
+{
+	d->admit(d, connection);
+}
+
+/* Prepares a call: zeroed but for these. */
+void call_init(struct call *call, enum sd_op op, enum lane lane, void (*done)(struct call *),
+    void *owner);
+
+/* errno of a daemon's result (P 7), 0 for success; and its name in the protocol, for logs. */
+int sheep_errno(uint32_t result);
+const char *sheep_result_name(uint32_t result);
+
+struct sheep_calls {
+	/* The daemon is of no use any more: EXIT_DAEMON_LOST, _MUTE or _LIES, and a sentence that
+	 * names its address and what happened. */
+	void (*lost)(void *arg, enum exit_word word, const char *why);
+};
+
+struct sheep;
+
+/* A daemon without connections yet.  NULL when memory is short. */
+struct sheep *sheep_open(struct event_base *base, const struct sheep_calls *calls, void *arg);
+
+/* The struct daemon to submit calls to. */
+struct daemon *sheep_daemon(struct sheep *s);
+
+/* Adds connected descriptor fd, owned from now on; the first one is the control connection and is
+ * admitted at once.  address is copied, for words.  Returns the connection's number (1, 2, ...) or
+ * -errno. */
+int sheep_add(struct sheep *s, int fd, const char *address);
+
+/* While true (attach, tables), an answer that is overdue by 5 s makes the daemon mute.  Otherwise
+ * waiting has no bound here: a slow cluster is no dead one (P 6.5). */
+void sheep_watch(struct sheep *s, bool watch);
+
+/* Calls in flight, and the largest number that were at once, for the debug log and tests. */
+unsigned sheep_in_flight(const struct sheep *s);
+unsigned sheep_in_flight_peak(const struct sheep *s);
+
+/* Closes all connections; calls in flight are forgotten, not completed. NULL is fine. */
+void sheep_close(struct sheep *s);
+
+#endif
