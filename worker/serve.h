@@ -15,22 +15,30 @@
 #include "ipc/msg.h"
 #include "worker/sheep.h"
 
+#define SERVE_FLUSHES_MAX 1024 /* unanswered flushes at a time; they need no slot */
+
 /* What the engine tells the world.  None of these may call back into the engine, but for
- * serve_request() from answer(). */
+ * serve_request() from answer().  answer() may be told from inside serve_request(). */
 struct serve_calls {
-	void (*answer)(void *arg, uint64_t id, int error);
-	void (*locked)(void *arg, uint32_t vid); /* we hold this lock now; 0: no more */
+	void (*answer)(void *arg, uint64_t id, int error); /* 0 or -errno */
+	void (*locked)(void *arg, uint32_t vid);           /* we hold this lock now; 0: no more */
 	void (*ready)(void *arg, const struct msg_ready *ready, const char *sentence);
 	/* Attach cannot be done; elsewhere: another daemon may do better. */
 	void (*refused)(void *arg, int error, bool elsewhere, const char *sentence);
-	/* Nothing can be done under this generation any more; nothing is answered after it. */
+	/*
+	 * Nothing can be done under this generation any more; nothing is answered after it.
+	 * EXIT_BAD_MESSAGE: the front broke its contract.  EXIT_VOLUME_CHANGED: READONLY, a name
+	 * that leads elsewhere, an inode that is not ours any more.  EXIT_DAEMON_LIES: a connection
+	 * leads to another cluster.  EXIT_DAEMON_LOST: an index write or a barrier failed, so that
+	 * only a new generation, which reads the index afresh, can know what it holds.
+	 */
 	void (*ended)(void *arg, enum exit_word word, const char *why);
 	void (*drained)(void *arg);
 };
 
 struct serve_volume {
-	const char *name; /* raw bytes, at most NAME_LENGTH_MAX; kept, not copied */
-	const char *tag;  /* "" for none */
+	const char *name; /* raw bytes, at most NAME_LENGTH_MAX; copied */
+	const char *tag;  /* "" for none; copied */
 	uint32_t snap_id; /* 0 for none */
 	unsigned slots;
 };
@@ -45,24 +53,33 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
     const struct arena *out, const struct arena *in, const struct serve_calls *calls, void *arg);
 
 /* begin(): proves identity, looks the name up and locks it, reads header and index; then ready() or
- * refused().  The daemon has its control connection. */
+ * refused(); a lock is released before refused().  The daemon has its control connection. */
 void serve_begin(struct serve *s);
 
-/* The daemon has one more connection: the engine proves where it leads, then admits it (rule 6).
- * May come at any time after serve_begin(), also before READY. */
+/* The daemon has one more connection, 1..63: the engine proves where it leads, then admits it
+ * (rule 6).  May come at any time after serve_begin(), also before READY.  One that the daemon
+ * cannot prove now is left unused, with a line in the log. */
 void serve_connected(struct serve *s, unsigned connection);
 
-/* A request of the front, already judged by msg_check(); beyond-the-end and read-only are
- * judged here.  A duplicate id, or a slot that is in use, ends the generation
- * (EXIT_BAD_MESSAGE). */
+/*
+ * A request of the front, already judged by msg_check(), between ready() and serve_drain().
+ * Beyond the end is -EINVAL for a read and -ENOSPC for a write, a write to a snapshot -EROFS.  A
+ * duplicate id, a slot that an unanswered request of the same direction has, a request before
+ * READY or one flush too many end the generation (EXIT_BAD_MESSAGE).
+ */
 void serve_request(struct serve *s, const struct record_request *request);
 
-/* Finish what was accepted, release the lock, then drained().  Before READY: give up at once. */
+/*
+ * Finish what was accepted, release the lock, then drained().  Before READY: gives up at once, but
+ * a lock that was asked for is released first.  A request that comes later is answered
+ * -ESHUTDOWN.
+ */
 void serve_drain(struct serve *s);
 
 /* Bytes of the volume that have objects, its own and inherited ones. */
 uint64_t serve_allocated(const struct serve *s);
 
+/* Not from inside a callback, and not before the daemon has forgotten all calls.  NULL is fine. */
 void serve_close(struct serve *s);
 
 #endif

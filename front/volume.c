@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Volumes: see volume.h.
+ *
+ * Requests: the session reads each into a free slot (volume_place), it enters the table and a
+ * batch, the batch goes to the worker when the device's turn is over; without a slot it waits.
+ * Answers: small ones go to the kernel at once; what is beyond TURN_BYTES of payload waits for the
+ * next turns of the loop, so that one volume's large reads do not hold up another's small ones.
+ */
+#include "front/volume.h"
+
+#include "front/file.h"
+#include "front/orders.h"
+#include "ipc/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TURN_BYTES (128 * 1024)
+#define IDLE_SECONDS 10
+
+/* ---- towards the worker ---- */
+
+static void send_batch(struct volume *v)
+{
+	static const struct msg_requests payload;
+
+	if (v->nr_batch && v->worker)
+		send_requests(v->worker, v->number, v->generation, &payload, v->batch,
+		    v->nr_batch * sizeof v->batch[0], NULL);
+	v->nr_batch = 0;
+}
+
+/* Enters a request into the table and the batch; there is a slot. */
+static void enter(struct volume *v, uint64_t unique, uint32_t op, uint64_t offset, uint32_t length)
+{
+	const struct request *r =
+	    request_begin(&v->table, v->generation, unique, op, offset, length);
+
+	v->batch[v->nr_batch++] = (struct record_request){
+	    .id = r->id, .offset = offset, .length = length, .slot = r->slot, .op = op};
+	if (v->nr_batch == BATCH_MAX)
+		send_batch(v);
+}
+
+/* ---- towards the kernel ---- */
+
+static void reply(struct volume *v, struct request *r)
+{
+	struct fuse_write_out written = {.size = r->length};
+
+	v->turn_bytes += r->length;
+	if (!v->session)
+		; /* unmounted meanwhile: nobody waits any more */
+	else if (r->op == REQUEST_READ)
+		session_reply(
+		    v->session, r->unique, r->error, arena_slot(&v->in, r->slot), r->length);
+	else if (r->op == REQUEST_WRITE)
+		session_reply(v->session, r->unique, r->error, &written, sizeof written);
+	else
+		session_reply(v->session, r->unique, r->error, NULL, 0);
+	request_end(&v->table, r);
+}
+
+/* Slots are free: first for those who wait, then for what the device has. */
+static void resume(struct volume *v)
+{
+	struct waiting *w;
+	int slot;
+
+	while ((slot = request_next_slot(&v->table)) >= 0 && (w = waiting_take(&v->waiting))) {
+		if (w->op == REQUEST_WRITE)
+			memcpy(arena_slot(&v->out, (unsigned)slot), w->payload, w->length);
+		enter(v, w->unique, w->op, w->offset, w->length);
+		free(w);
+	}
+	send_batch(v);
+	if (v->session)
+		session_resume(v->session);
+}
+
+/* Replies as far as the turn allows, and asks for another turn. */
+static void reply_some(struct volume *v)
+{
+	static const struct timeval at_once = {0, 0};
+	struct request *r;
+
+	while (v->turn_bytes < TURN_BYTES && (r = STAILQ_FIRST(&v->replies))) {
+		STAILQ_REMOVE_HEAD(&v->replies, next);
+		reply(v, r);
+	}
+	if (!STAILQ_EMPTY(&v->replies))
+		event_add(v->reply_turn, &at_once);
+	resume(v);
+}
+
+static void on_reply_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct volume *v = arg;
+
+	(void)fd;
+	(void)what;
+	v->turn_bytes = 0;
+	reply_some(v);
+}
+
+/* ---- the worker ---- */
+
+static void drop_worker(struct volume *v)
+{
+	chan_close(v->worker);
+	v->worker = NULL;
+	v->nr_batch = 0;
+}
+
+/* Its callers wait until the master says what becomes of the volume. */
+static void misbehaved(struct volume *v, const char *why)
+{
+	log_warning("volume %s: its worker is given up: %s", v->name, why);
+	drop_worker(v);
+	orders_worker_misbehaved(v->front, v, why);
+}
+
+static void on_worker_message(struct chan *c, struct msg *m, void *arg)
+{
+	struct volume *v = arg;
+
+	(void)c;
+	if (m->volume != v->number || m->generation != v->generation) {
+		misbehaved(v, "it answered for another volume or generation");
+		return;
+	}
+	for (unsigned i = 0; i < m->records; i++) {
+		struct record_answer answer;
+		struct request *r;
+
+		msg_record(m, i, &answer);
+		r = request_find(&v->table, answer.id, m->generation);
+		if (!r) {
+			misbehaved(v, "it answered what it was not asked");
+			return;
+		}
+		r->answered = true;
+		r->error = session_errno(answer.error);
+		STAILQ_INSERT_TAIL(&v->replies, r, next);
+	}
+	v->face.allocated = m->body.answers.allocated;
+	reply_some(v);
+}
+
+static void on_worker_ended(struct chan *c, int error, const char *why, void *arg)
+{
+	struct volume *v = arg;
+
+	(void)c;
+	if (v->ended)
+		drop_worker(v); /* it is being detached */
+	else
+		misbehaved(v, error ? why : "it closed its data socket");
+}
+
+static void on_worker_idle(struct chan *c, void *arg)
+{
+	struct volume *v = arg;
+
+	(void)c;
+	if (STAILQ_EMPTY(&v->replies))
+		v->turn_bytes = 0; /* else the next turn of replies does it */
+}
+
+static const struct chan_calls worker_calls = {on_worker_message, on_worker_ended, on_worker_idle};
+
+/* ---- requests of the kernel ---- */
+
+/* A slot; else the scratch, from where a write is copied to wait. */
+static uint8_t *volume_place(void *arg)
+{
+	struct volume *v = arg;
+	int slot = request_next_slot(&v->table);
+
+	if (slot >= 0)
+		return arena_slot(&v->out, (unsigned)slot);
+	return waiting_full(&v->waiting) ? NULL : v->front->scratch + KERNEL_HEAD_SIZE;
+}
+
+static void note_activity(struct volume *v)
+{
+	static const struct timeval later = {IDLE_SECONDS, 0};
+
+	v->active = true;
+	if (!event_pending(v->idle, EV_TIMEOUT, NULL))
+		event_add(v->idle, &later);
+}
+
+/* The pages that writes have touched go back to the system when nothing happens for a while. */
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+	struct volume *v = arg;
+	bool active = v->active;
+
+	(void)fd;
+	(void)what;
+	if (!v->out.base)
+		return;
+	v->active = false;
+	if (active || request_in_flight(&v->table))
+		event_add(v->idle, &(struct timeval){IDLE_SECONDS, 0});
+	else if (arena_give_back(&v->out))
+		log_debug("volume %s: its pages cannot be given back", v->name);
+}
+
+static void submit(struct volume *v, uint64_t unique, uint32_t op, uint64_t offset, uint32_t length)
+{
+	const uint8_t *payload = op == REQUEST_WRITE ? v->front->scratch + KERNEL_HEAD_SIZE : NULL;
+
+	if (v->error || !v->out.base) {
+		session_reply(v->session, unique, v->error ? v->error : -EIO, NULL, 0);
+		return;
+	}
+	if (request_next_slot(&v->table) >= 0)
+		enter(v, unique, op, offset, length);
+	else if (waiting_add(&v->waiting, unique, op, offset, length, payload))
+		session_reply(v->session, unique, -ENOMEM, NULL, 0);
+	if (!v->active)
+		note_activity(v);
+}
+
+/* Reading ends at the end of the volume. */
+static void take_read(struct volume *v, uint64_t unique, const void *body)
+{
+	struct fuse_read_in in;
+
+	memcpy(&in, body, sizeof in);
+	if (in.offset >= v->face.size || !in.size) {
+		session_reply(v->session, unique, 0, NULL, 0);
+		return;
+	}
+	if (in.size > v->face.size - in.offset)
+		in.size = (uint32_t)(v->face.size - in.offset);
+	submit(v, unique, REQUEST_READ, in.offset, in.size);
+}
+
+/* So does writing, as on a block device: what does not fit at all is ENOSPC. */
+static void take_write(struct volume *v, uint64_t unique, const void *body)
+{
+	struct fuse_write_out written = {0};
+	struct fuse_write_in in;
+
+	memcpy(&in, body, sizeof in);
+	if (v->face.read_only) {
+		session_reply(v->session, unique, -EROFS, NULL, 0);
+	} else if (!in.size) {
+		session_reply(v->session, unique, 0, &written, sizeof written);
+	} else if (in.offset >= v->face.size) {
+		session_reply(v->session, unique, -ENOSPC, NULL, 0);
+	} else {
+		if (in.size > v->face.size - in.offset)
+			in.size = (uint32_t)(v->face.size - in.offset);
+		submit(v, unique, REQUEST_WRITE, in.offset, in.size);
+	}
+}
+
+static bool volume_request(const struct fuse_in_header *in, const void *body, void *arg)
+{
+	struct volume *v = arg;
+
+	switch (in->opcode) {
+	case FUSE_READ:
+		take_read(v, in->unique, body);
+		return true;
+	case FUSE_WRITE:
+		take_write(v, in->unique, body);
+		return true;
+	case FUSE_FSYNC:
+		submit(v, in->unique, REQUEST_FLUSH, 0, 0);
+		return true;
+	case FUSE_INTERRUPT: /* what a worker has seen is not cancelled */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void volume_turn_ended(void *arg)
+{
+	send_batch(arg);
+}
+
+static void volume_init_received(const void *request, size_t size, void *arg)
+{
+	struct volume *v = arg;
+
+	orders_init_received(v->front, v, request, size);
+}
+
+static void volume_init_answered(void *arg)
+{
+	struct volume *v = arg;
+
+	v->listed = true;
+}
+
+/* umount(2) or abort.  The worker finishes what it has; the master says when to forget it. */
+static void volume_ended(void *arg)
+{
+	struct volume *v = arg;
+
+	session_close(v->session);
+	v->session = NULL;
+	v->ended = true;
+	v->listed = false;
+	send_batch(v);
+	orders_connection_ended(v->front, v);
+}
+
+static const struct session_calls session_calls = {
+    .place = volume_place,
+    .request = volume_request,
+    .turn_ended = volume_turn_ended,
+    .init_received = volume_init_received,
+    .init_answered = volume_init_answered,
+    .ended = volume_ended,
+};
+
+/* ---- life ---- */
+
+struct volume *volume_by_number(const struct front *f, uint32_t number)
+{
+	struct volume *v;
+
+	TAILQ_FOREACH(v, &f->volumes, link)
+	if (v->number == number)
+		return v;
+	return NULL;
+}
+
+struct volume *volume_by_name(const struct front *f, const char *name)
+{
+	struct volume *v;
+
+	TAILQ_FOREACH(v, &f->volumes, link)
+	if (!strcmp(v->name, name))
+		return v;
+	return NULL;
+}
+
+struct volume *volume_by_node(const struct front *f, uint64_t node)
+{
+	struct volume *v;
+
+	TAILQ_FOREACH(v, &f->volumes, link)
+	if (v->node == node)
+		return v;
+	return NULL;
+}
+
+/*
+ * The kernel keeps a placeholder's name for ever once it has looked it up (tree.c), also over a
+ * detach; the same name must therefore always lead to the same node.  FNV-1a, far from the small
+ * numbers of the tree.
+ */
+static uint64_t node_of(const struct front *f, const char *name)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (const unsigned char *p = (const unsigned char *)name; *p; p++)
+		hash = (hash ^ *p) * UINT64_C(0x100000001b3);
+	hash |= UINT64_C(1) << 62;
+	while (volume_by_node(f, hash))
+		hash++;
+	return hash;
+}
+
+static void insert(struct front *f, struct volume *v)
+{
+	struct volume *next;
+
+	TAILQ_FOREACH(next, &f->volumes, link)
+	if (next->number > v->number)
+		break;
+	if (next)
+		TAILQ_INSERT_BEFORE(next, v, link);
+	else
+		TAILQ_INSERT_TAIL(&f->volumes, v, link);
+}
+
+int volume_add(struct front *f, uint32_t number, const char *name, bool read_only)
+{
+	struct volume *v;
+
+	if (volume_by_number(f, number) || volume_by_name(f, name))
+		return -EEXIST;
+	v = calloc(1, sizeof *v);
+	if (!v)
+		return -ENOMEM;
+	v->front = f;
+	v->number = number;
+	snprintf(v->name, sizeof v->name, "%s", name);
+	v->node = node_of(f, v->name);
+	v->out.fd = v->in.fd = -1;
+	STAILQ_INIT(&v->replies);
+	waiting_init(&v->waiting);
+	file_init(v, read_only);
+	v->reply_turn = evtimer_new(f->base, on_reply_turn, v);
+	v->idle = evtimer_new(f->base, on_idle, v);
+	insert(f, v);
+	if (v->reply_turn && v->idle)
+		return 0;
+	volume_remove(v);
+	return -ENOMEM;
+}
+
+int volume_start(struct volume *v, uint32_t generation, unsigned slots, int socket, int out, int in)
+{
+	int error = -EEXIST;
+
+	if (v->out.base || v->worker || v->error) {
+		close(socket);
+		close(out);
+		close(in);
+		return error;
+	}
+	v->generation = generation;
+	v->worker = chan_open(
+	    v->front->base, socket, KIND_FRONT, KIND_VOLUME, TALK_SERVING, &worker_calls, v);
+	error = arena_map(&v->out, out, slots, true);
+	if (error) {
+		close(in);
+		return error;
+	}
+	error = arena_map(&v->in, in, slots, false);
+	if (error)
+		return error;
+	request_start(&v->table, slots);
+	return v->worker ? 0 : -ENOMEM;
+}
+
+int volume_serve(struct volume *v, int device, const struct msg_serve_volume *what)
+{
+	if (v->session || v->ended) {
+		close(device);
+		return -EEXIST;
+	}
+	v->face.size = what->size;
+	v->face.allocated = what->allocated;
+	v->face.read_only = what->read_only;
+	v->session = session_open(v->front->base, device, v->front->scratch, VOLUME_MAX_BACKGROUND,
+	    file_ops(), &session_calls, v);
+	return v->session ? 0 : -ENOMEM;
+}
+
+void volume_fail(struct volume *v, int error)
+{
+	struct waiting *w;
+
+	v->error = session_errno(error);
+	drop_worker(v);
+	while (!STAILQ_EMPTY(&v->replies)) {
+		v->turn_bytes = 0;
+		reply_some(v);
+	}
+	for (unsigned i = 0; i < v->table.slots; i++) {
+		struct request *r = &v->table.requests[i];
+
+		if (r->id) {
+			r->error = v->error;
+			reply(v, r);
+		}
+	}
+	while ((w = waiting_take(&v->waiting))) {
+		if (v->session)
+			session_reply(v->session, w->unique, v->error, NULL, 0);
+		free(w);
+	}
+	request_start(&v->table, 0);
+	event_del(v->idle);
+	event_del(v->reply_turn);
+	arena_close(&v->out);
+	arena_close(&v->in);
+	resume(v);
+}
+
+void volume_remove(struct volume *v)
+{
+	struct waiting *w;
+
+	while ((w = waiting_take(&v->waiting)))
+		free(w);
+	session_close(v->session);
+	chan_close(v->worker);
+	arena_close(&v->out);
+	arena_close(&v->in);
+	if (v->reply_turn)
+		event_free(v->reply_turn);
+	if (v->idle)
+		event_free(v->idle);
+	TAILQ_REMOVE(&v->front->volumes, v, link);
+	free(v);
+}

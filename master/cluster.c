@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cluster worker: see cluster.h.
+ */
+#include "master/cluster.h"
+
+#include "ipc/log.h"
+#include "master/command.h"
+#include "master/dial.h"
+#include "master/process.h"
+#include "master/stop.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE 300          /* milliseconds before the list of targets is tried again */
+#define ORDERS_MAX 1600    /* above COMMANDS_MAX and LOCKS_MAX together */
+#define ANSWER_EXTRA 10000 /* milliseconds that an order has besides --timeout once it is sent */
+#define STOP_LIMIT 3000
+
+enum state { IDLE, DIALLING, STARTING, SERVING, ENDING };
+
+struct order {
+	TAILQ_ENTRY(order) link;
+	struct cluster *cluster;
+	uint64_t number;         /* ours */
+	struct command *command; /* NULL: a release */
+	uint32_t vid;
+	void (*done)(int error, const char *sentence, void *arg);
+	void *arg;
+	bool sent;
+	struct event *limit;
+};
+
+struct cluster {
+	struct master *master;
+	enum state state;
+	struct process process;
+	struct trial *trial;
+	struct dial *dial;
+	struct event *pause;
+	const struct target *target;
+	char refused[TARGET_ERROR_MAX]; /* what it said before it ended; empty: nothing */
+	TAILQ_HEAD(, order) orders;
+	unsigned nr_orders;
+	uint64_t last_number;
+	uint32_t serial;
+	bool stopping;
+};
+
+/* ---- orders ---- */
+
+static void order_free(struct order *o)
+{
+	TAILQ_REMOVE(&o->cluster->orders, o, link);
+	o->cluster->nr_orders--;
+	event_free(o->limit);
+	free(o);
+}
+
+__attribute__((format(printf, 3, 4))) static void order_answer(
+    struct order *o, int error, const char *format, ...)
+{
+	struct command *c = o->command;
+	void (*done)(int, const char *, void *) = o->done;
+	void *arg = o->arg;
+	char sentence[SENTENCE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(sentence, sizeof sentence, format, ap);
+	va_end(ap);
+	order_free(o);
+	if (c)
+		command_answer(c, error, "%s", sentence);
+	else
+		done(error, sentence, arg);
+}
+
+static struct order *find_order(struct cluster *c, uint64_t number)
+{
+	struct order *o;
+
+	TAILQ_FOREACH(o, &c->orders, link)
+	if (o->number == number && o->sent)
+		return o;
+	return NULL;
+}
+
+static void restart_limit(struct order *o, unsigned milliseconds)
+{
+	struct timeval limit = {milliseconds / 1000, (milliseconds % 1000) * 1000};
+
+	event_add(o->limit, &limit);
+}
+
+static void order_send(struct order *o)
+{
+	struct chan *chan = o->cluster->process.chan;
+
+	o->sent = true;
+	restart_limit(o, o->cluster->master->conf->timeout * 1000 + ANSWER_EXTRA);
+	if (o->command) {
+		struct msg_order payload = {.number = o->number,
+		    .size = o->command->size,
+		    .verb = o->command->verb,
+		    .shift = o->command->shift};
+
+		memcpy(payload.name, o->command->name.name, sizeof payload.name);
+		send_order(chan, 0, 0, &payload, NULL, 0, NULL);
+	} else {
+		const struct msg_release payload = {.number = o->number, .vid = o->vid};
+
+		send_release(chan, 0, 0, &payload, NULL, 0, NULL);
+	}
+}
+
+/* Nobody did it in time: either there is no daemon, or our worker is stuck. */
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+	struct order *o = arg;
+	struct cluster *c = o->cluster;
+	char targets[SENTENCE_MAX];
+
+	(void)fd;
+	(void)what;
+	if (o->sent) {
+		process_kill(&c->process, "it did not answer in time");
+		return;
+	}
+	trial_describe(c->trial, targets, sizeof targets);
+	order_answer(o, -ETIMEDOUT,
+	    "no daemon served within %u s (--timeout); nothing was changed: %s",
+	    c->master->conf->timeout, targets);
+}
+
+/* ---- the targets ---- */
+
+static void try_next(struct cluster *c);
+
+static void try_elsewhere(struct cluster *c, const char *why)
+{
+	static const struct timeval pause = {0, PAUSE * 1000};
+
+	c->state = IDLE;
+	if (trial_target(c->trial))
+		log_debug("cluster worker: %s: %s", trial_target(c->trial)->text, why);
+	trial_failed(c->trial, why);
+	if (trial_target(c->trial)) {
+		try_next(c);
+		return;
+	}
+	trial_again(c->trial);
+	if (c->nr_orders && !c->stopping) {
+		c->state = DIALLING;
+		event_add(c->pause, &pause);
+	}
+}
+
+static void on_pause(evutil_socket_t fd, short what, void *arg)
+{
+	struct cluster *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->nr_orders)
+		try_next(c);
+	else
+		c->state = IDLE;
+}
+
+/* ---- its process ---- */
+
+static void serve(struct cluster *c)
+{
+	struct order *o;
+
+	c->state = SERVING;
+	c->master->daemon = c->target;
+	chan_talk(c->process.chan, TALK_SERVING);
+	log_debug("the cluster worker serves, through %s", c->target->text);
+	TAILQ_FOREACH(o, &c->orders, link)
+	if (!o->sent)
+		order_send(o);
+}
+
+static void take_table(struct order *o, struct msg *m)
+{
+	struct command *command = o->command;
+
+	if (!command || command->verb != VERB_LIST) {
+		process_kill(&o->cluster->process, "it sent a table that nobody asked for");
+		return;
+	}
+	order_free(o);
+	command_answer_table(command, msg_take_fd(m, 0));
+}
+
+static void on_message(struct msg *m, void *arg)
+{
+	struct cluster *c = arg;
+	struct order *o;
+
+	switch (m->id) {
+	case MSG_CLUSTER_READY:
+		if (c->state == STARTING)
+			serve(c);
+		break;
+	case MSG_REFUSED:
+		snprintf(c->refused, sizeof c->refused, "%.*s", (int)sizeof c->refused - 1,
+		    (const char *)m->tail);
+		break;
+	case MSG_ANSWER:
+		o = find_order(c, m->body.answered.number);
+		if (o)
+			order_answer(o, m->body.answered.error, "%s", (const char *)m->tail);
+		break;
+	case MSG_TABLE:
+		o = find_order(c, m->body.table.number);
+		if (o)
+			take_table(o, m);
+		break;
+	case MSG_DRAINED:
+		break;
+	default:
+		process_kill(&c->process, "it said what no cluster worker says");
+	}
+}
+
+/* What it had been given is lost with it; what it had not is for the next. */
+static void fail_sent_orders(struct cluster *c, const char *words)
+{
+	struct order *o;
+
+	do {
+		TAILQ_FOREACH(o, &c->orders, link)
+		if (o->sent)
+			break;
+		if (o)
+			order_answer(o, -EIO,
+			    "the cluster worker ended before it answered: %s; vdi/list shows what "
+			    "was "
+			    "done",
+			    words);
+	} while (o);
+}
+
+static void on_ended(const char *words, void *arg)
+{
+	struct cluster *c = arg;
+	bool served = c->state == SERVING, starting = c->state == STARTING;
+
+	if (served)
+		log_warning(
+		    "the cluster worker ended: %s; it is started again when it is needed", words);
+	c->state = IDLE;
+	fail_sent_orders(c, words);
+	if (c->stopping) {
+		stop_turn(c->master);
+		return;
+	}
+	if (c->state != IDLE)
+		return; /* an answer led to a new order */
+	if (starting)
+		try_elsewhere(c, c->refused[0] ? c->refused : words);
+	else if (c->nr_orders)
+		try_next(c);
+}
+
+static int start_process(struct cluster *c, int fd)
+{
+	const struct process_plan plan = {.program = "sheepfs-worker",
+	    .role = "cluster",
+	    .kind = KIND_CLUSTER,
+	    .message = on_message,
+	    .ended = on_ended,
+	    .arg = c};
+	const uid_t uid = c->master->conf->uid_first + 1;
+	const struct msg_start_cluster start = {.uid = uid, .gid = uid};
+	const struct msg_daemon daemon = {.serial = ++c->serial};
+	int error = process_start(c->master, &c->process, &plan);
+
+	if (error) {
+		evutil_closesocket(fd);
+		return error;
+	}
+	c->refused[0] = 0;
+	send_start_cluster(c->process.chan, 0, 0, &start, NULL, 0, NULL);
+	send_daemon(c->process.chan, 0, 0, &daemon, c->target->text, strlen(c->target->text), &fd);
+	return 0;
+}
+
+static void on_dialled(int fd, void *arg)
+{
+	struct cluster *c = arg;
+	int error;
+
+	c->dial = NULL;
+	if (fd < 0) {
+		try_elsewhere(c, strerror(-fd));
+		return;
+	}
+	c->target = trial_target(c->trial);
+	error = start_process(c, fd);
+	if (error)
+		try_elsewhere(c, strerror(-error));
+	else
+		c->state = STARTING;
+}
+
+static void try_next(struct cluster *c)
+{
+	unsigned limit = c->master->conf->timeout * 1000 / (c->trial->list->count + 1);
+
+	if (!trial_target(c->trial))
+		trial_again(c->trial);
+	c->state = DIALLING;
+	c->dial = dial_start(c->master->base, trial_target(c->trial), limit, on_dialled, c);
+	if (!c->dial)
+		try_elsewhere(c, "out of memory");
+}
+
+/* ---- what is asked of it ---- */
+
+static struct order *order_new(struct cluster *c)
+{
+	struct order *o = c->nr_orders < ORDERS_MAX ? calloc(1, sizeof *o) : NULL;
+
+	if (!o)
+		return NULL;
+	o->limit = evtimer_new(c->master->base, on_limit, o);
+	if (!o->limit) {
+		free(o);
+		return NULL;
+	}
+	o->cluster = c;
+	o->number = ++c->last_number;
+	TAILQ_INSERT_TAIL(&c->orders, o, link);
+	c->nr_orders++;
+	return o;
+}
+
+static void order_begin(struct order *o)
+{
+	struct cluster *c = o->cluster;
+
+	restart_limit(o, c->master->conf->timeout * 1000);
+	if (c->state == SERVING)
+		order_send(o);
+	else if (c->state == IDLE && !c->process.lives)
+		try_next(c);
+}
+
+void cluster_order(struct master *m, struct command *command)
+{
+	struct order *o = order_new(m->cluster);
+
+	if (!o) {
+		command_answer(command, -EBUSY,
+		    "too much is asked of the cluster at once; nothing was "
+		    "changed");
+		return;
+	}
+	o->command = command;
+	order_begin(o);
+}
+
+int cluster_release(struct master *m, uint32_t vid,
+    void (*done)(int error, const char *sentence, void *arg), void *arg)
+{
+	struct order *o = order_new(m->cluster);
+
+	if (!o)
+		return -EBUSY;
+	o->vid = vid;
+	o->done = done;
+	o->arg = arg;
+	order_begin(o);
+	return 0;
+}
+
+void cluster_start(struct master *m)
+{
+	if (m->cluster->state == IDLE)
+		try_next(m->cluster);
+}
+
+/* ---- life ---- */
+
+int cluster_open(struct master *m)
+{
+	struct cluster *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return -ENOMEM;
+	c->master = m;
+	TAILQ_INIT(&c->orders);
+	c->trial = malloc(sizeof *c->trial);
+	c->pause = evtimer_new(m->base, on_pause, c);
+	m->cluster = c;
+	if (!c->trial || !c->pause)
+		return -ENOMEM;
+	trial_begin(c->trial, &m->conf->targets);
+	return 0;
+}
+
+bool cluster_lives(const struct master *m)
+{
+	return m->cluster->process.lives;
+}
+
+void cluster_stop(struct master *m)
+{
+	const struct msg_drain payload = {.pad = {0}};
+	struct cluster *c = m->cluster;
+
+	if (c->stopping)
+		return;
+	c->stopping = true;
+	event_del(c->pause);
+	dial_cancel(c->dial);
+	c->dial = NULL;
+	if (!c->process.lives)
+		return;
+	c->state = ENDING;
+	if (c->process.chan) {
+		chan_talk(c->process.chan, TALK_ENDING);
+		send_drain(c->process.chan, 0, 0, &payload, NULL, 0, NULL);
+	}
+	process_kill_later(&c->process, STOP_LIMIT, "it did not finish in time");
+}
+
+void cluster_kill(struct master *m, const char *why)
+{
+	process_kill(&m->cluster->process, why);
+}
+
+void cluster_close(struct master *m)
+{
+	struct cluster *c = m->cluster;
+	struct order *o;
+
+	if (!c)
+		return;
+	while ((o = TAILQ_FIRST(&c->orders)))
+		order_free(o);
+	dial_cancel(c->dial);
+	if (c->pause)
+		event_free(c->pause);
+	free(c->trial);
+	free(c);
+	m->cluster = NULL;
+}

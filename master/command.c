@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Commands: see command.h.
+ */
+#include "master/command.h"
+
+#include "ipc/log.h"
+#include "master/attach.h"
+#include "master/cluster.h"
+#include "master/detach.h"
+#include "master/front.h"
+#include "master/volume.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMANDS_MAX 512
+
+static const char *const verb_names[] = {
+    [VERB_MOUNT] = "mount",
+    [VERB_UNMOUNT] = "unmount",
+    [VERB_CREATE] = "create",
+    [VERB_LIST] = "list",
+    [VERB_SHEEP_INFO] = "sheep_info",
+};
+
+static bool is_change(enum verb verb)
+{
+	return verb == VERB_MOUNT || verb == VERB_UNMOUNT || verb == VERB_CREATE;
+}
+
+static void run_waiting(struct master *m);
+
+static void forget(struct command *c)
+{
+	struct master *m = c->master;
+
+	TAILQ_REMOVE(&m->commands, c, link);
+	m->nr_commands--;
+	free(c);
+	run_waiting(m);
+}
+
+void command_answer(struct command *c, int error, const char *format, ...)
+{
+	char sentence[SENTENCE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(sentence, sizeof sentence, format, ap);
+	va_end(ap);
+	if (!c) {
+		log_info("%s", sentence);
+		return;
+	}
+	if (is_change(c->verb))
+		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
+		    c->uid, sentence);
+	front_answer(c->master, c->number, error, sentence);
+	forget(c);
+}
+
+void command_answer_table(struct command *c, int fd)
+{
+	front_answer_table(c->master, c->number, fd);
+	forget(c);
+}
+
+/* An earlier command on the same name that is not answered yet. */
+static bool must_wait(const struct command *c)
+{
+	const struct command *other;
+
+	TAILQ_FOREACH(other, &c->master->commands, link)
+	{
+		if (other == c)
+			return false;
+		if (is_change(other->verb) && !name_compare(&other->name, &c->name))
+			return true;
+	}
+	return false;
+}
+
+static void unmount(struct command *c)
+{
+	struct volume *v = volume_find(c->master, &c->name);
+
+	if (v)
+		detach_begin(v, c);
+	else
+		command_answer(c, -ENOENT,
+		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
+}
+
+static void run(struct command *c)
+{
+	struct master *m = c->master;
+
+	c->running = true;
+	switch (c->verb) {
+	case VERB_MOUNT:
+		attach_begin(m, c);
+		break;
+	case VERB_UNMOUNT:
+		unmount(c);
+		break;
+	case VERB_CREATE:
+	case VERB_LIST:
+		cluster_order(m, c);
+		break;
+	case VERB_SHEEP_INFO:
+		command_answer(
+		    c, 0, "%s", m->daemon ? m->daemon->text : m->conf->targets.targets[0].text);
+		break;
+	}
+}
+
+/* The first that waits for nobody any more; running it may end it and others. */
+static struct command *next_waiting(struct master *m)
+{
+	struct command *c;
+
+	TAILQ_FOREACH(c, &m->commands, link)
+	if (!c->running && !must_wait(c))
+		return c;
+	return NULL;
+}
+
+static void run_waiting(struct master *m)
+{
+	struct command *c;
+
+	while ((c = next_waiting(m)))
+		run(c);
+}
+
+/* A second attach of a name is an error at once; everything else waits for its turn. */
+static bool refuse_twice(struct command *c)
+{
+	const struct command *other;
+
+	if (c->verb != VERB_MOUNT)
+		return false;
+	TAILQ_FOREACH(other, &c->master->commands, link)
+	{
+		if (other != c && other->verb == VERB_MOUNT &&
+		    !name_compare(&other->name, &c->name)) {
+			command_answer(c, -EEXIST, "volume %s is being attached already", c->shown);
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct command *record(struct master *m, const struct msg_command *from)
+{
+	struct command *c = m->nr_commands < COMMANDS_MAX ? calloc(1, sizeof *c) : NULL;
+
+	if (!c)
+		return NULL;
+	c->master = m;
+	c->number = from->number;
+	c->verb = from->verb;
+	c->size = from->size;
+	c->shift = from->shift;
+	c->uid = from->uid;
+	memcpy(c->name.name, from->name, sizeof c->name.name);
+	memcpy(c->name.tag, from->tag, sizeof c->name.tag);
+	c->name.snap_id = from->snap_id;
+	name_show(&c->name, c->shown);
+	TAILQ_INSERT_TAIL(&m->commands, c, link);
+	m->nr_commands++;
+	return c;
+}
+
+void command_receive(struct master *m, const struct msg *message)
+{
+	const struct msg_command *from = &message->body.command;
+	struct command *c;
+
+	log_debug("command %llu of user %u: %s %s", (unsigned long long)from->number, from->uid,
+	    verb_names[from->verb], (const char *)message->tail);
+	if (m->stop) {
+		front_answer(
+		    m, from->number, -ESHUTDOWN, "sheepfs is about to end; nothing was changed");
+		return;
+	}
+	c = record(m, from);
+	if (!c) {
+		front_answer(m, from->number, -EBUSY,
+		    "too many commands are pending; nothing was changed, try again later");
+		return;
+	}
+	if (is_change(c->verb) && !c->name.name[0])
+		command_answer(c, -EINVAL, "the name is empty; nothing was changed");
+	else if (!refuse_twice(c))
+		run_waiting(m);
+}
+
+void command_refuse_waiting(struct master *m)
+{
+	struct command *c;
+
+	do {
+		TAILQ_FOREACH(c, &m->commands, link)
+		if (!c->running)
+			break;
+		if (c) {
+			c->running = true; /* its answer lets nobody else run */
+			command_answer(
+			    c, -ESHUTDOWN, "sheepfs is about to end; nothing was changed");
+		}
+	} while (c);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Commands: what callers wrote to control files, from the front's COMMAND to our ANSWER.
+ *
+ * Owns the record of each while it is pending, and their order: two commands on one name run one
+ * after the other.  What a command does is attach.c's, detach.c's and cluster.c's.
+ */
+#ifndef SHEEPFS_MASTER_COMMAND_H
+#define SHEEPFS_MASTER_COMMAND_H
+
+#include "ipc/msg.h"
+#include "ipc/name.h"
+#include "master/master.h"
+
+struct command {
+	TAILQ_ENTRY(command) link;
+	struct master *master;
+	uint64_t number; /* the kernel's */
+	enum verb verb;
+	bool running; /* else it waits for another one on this name */
+	struct name name;
+	char shown[NAME_SHOWN_SIZE];
+	uint64_t size;
+	uint32_t shift;
+	uint32_t uid;
+};
+
+/* A COMMAND came: records it and runs it, or answers why not. */
+void command_receive(struct master *m, const struct msg *message);
+
+/* Answers it with an errno (0 or negative) and a sentence; the command is gone then.  NULL is fine:
+ * the sentence goes to the log only. */
+__attribute__((format(printf, 3, 4))) void command_answer(
+    struct command *c, int error, const char *format, ...);
+
+/* Answers it with a table, whose descriptor is owned from now on; the command is gone then. */
+void command_answer_table(struct command *c, int fd);
+
+/* sheepfs is about to end: answers all that have not begun. */
+void command_refuse_waiting(struct master *m);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the command line says: one table for every option, its help and its check.
+ *
+ * Never acts on it.
+ */
+#ifndef SHEEPFS_MASTER_CONF_H
+#define SHEEPFS_MASTER_CONF_H
+
+#include "master/target.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+struct conf {
+	struct target_list targets;
+	const char *sheep, *address, *port; /* as typed; NULL: not given */
+	bool foreground;
+	bool debug;
+	bool help, version;
+	unsigned timeout;          /* seconds that an attach or a detach may take */
+	uid_t uid_first, uid_last; /* front, cluster worker, then the volumes' workers */
+	const char *log;           /* NULL: the terminal, or syslog */
+	const char *mountpoint;    /* as typed */
+	const char *libexec;       /* where the helper programs are */
+};
+
+/*
+ * Parses the command line.  Strings stay those of argv.  Returns 0, or -EINVAL with a sentence in
+ * why.  With help or version set nothing else counts.
+ */
+int conf_parse(int argc, char **argv, struct conf *c, char *why, size_t why_size);
+
+void conf_print_help(FILE *to);
+void conf_print_version(FILE *to);
+
+#endif

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The road down: see detach.h.
+ */
+#include "master/detach.h"
+
+#include "ipc/log.h"
+#include "master/attach.h"
+#include "master/command.h"
+#include "master/errand.h"
+#include "master/front.h"
+#include "master/locks.h"
+#include "master/mount.h"
+#include "master/mountinfo.h"
+#include "master/stop.h"
+#include "master/volume.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONNECTION_LIMIT 2000 /* milliseconds from umount(2) to the kernel's word about it */
+#define UNREADY_LIMIT 2000    /* milliseconds for a worker that had not begun */
+
+static unsigned limit_of(const struct volume *v)
+{
+	return v->master->conf->timeout * 1000;
+}
+
+/* ---- unmounting ---- */
+
+static void start_umount(struct volume *v, bool lazy, void (*done)(int, const char *, void *))
+{
+	struct mount_end_order order = {.mount_id = v->mount_id, .lazy = lazy};
+
+	memcpy(order.path, v->path, sizeof order.path);
+	v->errand = errand_start(v->master->base, mount_end_work, &order, -1, limit_of(v), done, v);
+	if (!v->errand)
+		done(-ENOMEM, "", v);
+}
+
+static void abort_connection(struct volume *v)
+{
+	int error;
+
+	if (v->aborted || !v->connection)
+		return;
+	v->aborted = true;
+	error = mount_abort(v->connection);
+	if (error && error != -ENOENT)
+		log_debug("volume %s: connection %u cannot be aborted: %s", v->shown, v->connection,
+		    strerror(-error));
+}
+
+/* ---- a command, or the stop, tries umount(2) ---- */
+
+static void still_used(struct volume *v, const char *users)
+{
+	struct command *c = v->detach;
+
+	v->state = v->state_before;
+	v->detach = NULL;
+	command_answer(c, -EBUSY, "volume %s is in use%s%s; nothing was changed", v->shown,
+	    users[0] ? " by " : "", users);
+}
+
+/* In use, and it ends all the same. */
+static void cut_off(struct volume *v, const char *users)
+{
+	log_warning(
+	    "volume/%s is in use%s%s; detached lazily: its users get errors (ENOTCONN) from now "
+	    "on",
+	    v->shown, users[0] ? " by " : "", users);
+	v->state = VOLUME_ENDING;
+	detach_turn(v);
+}
+
+static void on_tried(int error, const char *users, void *arg)
+{
+	struct volume *v = arg;
+
+	v->errand = NULL;
+	if (v->state != VOLUME_DETACHING) {
+		/* something else put it on the road down meanwhile */
+		v->mounted = v->mounted && error;
+		detach_turn(v);
+		return;
+	}
+	/* EINVAL: somebody detached it lazily, and uses it still */
+	if (error == -EBUSY || (error == -EINVAL && v->serving)) {
+		if (v->master->stop)
+			cut_off(v, users);
+		else
+			still_used(v, users);
+		return;
+	}
+	if (!error || error == -EINVAL || error == -ENOENT) {
+		v->mounted = false;
+		v->state = VOLUME_ENDING;
+		detach_turn(v);
+		return;
+	}
+	if (v->master->stop || error == -ETIMEDOUT) {
+		detach_after(v, error, "volume %s: its unmount did not come back: %s", v->shown,
+		    strerror(-error));
+		return;
+	}
+	v->state = v->state_before;
+	{
+		struct command *c = v->detach;
+
+		v->detach = NULL;
+		command_answer(
+		    c, error, "volume %s cannot be unmounted: %s", v->shown, strerror(-error));
+	}
+}
+
+static void try_umount(struct volume *v)
+{
+	v->state_before = v->state;
+	v->state = VOLUME_DETACHING;
+	start_umount(v, false, on_tried);
+}
+
+void detach_begin(struct volume *v, struct command *c)
+{
+	v->detach = c;
+	if (v->state == VOLUME_READY || v->state == VOLUME_FAILED)
+		try_umount(v);
+	/* else it is on the road down already, and the answer comes from there */
+}
+
+void detach_for_stop(struct volume *v)
+{
+	if (v->state == VOLUME_READY || v->state == VOLUME_FAILED)
+		try_umount(v);
+	else if (v->state != VOLUME_DETACHING && v->state != VOLUME_ENDING)
+		detach_after(
+		    v, -ESHUTDOWN, "volume %s was not attached: sheepfs is about to end", v->shown);
+}
+
+void detach_hurry(struct volume *v)
+{
+	abort_connection(v);
+	errand_kill(v->errand);
+	generation_kill(&v->generation, "sheepfs ends without waiting for it");
+	if (v->state != VOLUME_ENDING)
+		detach_after(v, -ESHUTDOWN, "volume %s: sheepfs is about to end", v->shown);
+}
+
+/* ---- the steps ---- */
+
+static void on_lazily_unmounted(int error, const char *text, void *arg)
+{
+	struct volume *v = arg;
+
+	(void)text;
+	v->errand = NULL;
+	v->mounted = false;
+	if (error && error != -EINVAL && error != -ENOENT)
+		log_warning("volume %s cannot be unmounted: %s; umount -l %s does it", v->shown,
+		    strerror(-error), v->path);
+	detach_turn(v);
+}
+
+static bool step_unmount(struct volume *v)
+{
+	if (v->errand)
+		return true;
+	if (!v->mounted)
+		return false;
+	start_umount(v, true, on_lazily_unmounted);
+	return true;
+}
+
+/* Those who still use it are told at once. */
+static bool step_connection(struct volume *v)
+{
+	if (!v->serving)
+		return false;
+	if (!event_pending(v->timer, EV_TIMEOUT, NULL)) {
+		volume_set_timer(v, CONNECTION_LIMIT);
+		if (v->error || v->master->stop)
+			abort_connection(v);
+	}
+	return true;
+}
+
+static bool step_worker(struct volume *v)
+{
+	struct generation *g = &v->generation;
+
+	if (!generation_lives(g))
+		return false;
+	generation_drain(g, g->is_ready ? limit_of(v) : UNREADY_LIMIT);
+	return true;
+}
+
+static void finish(struct volume *v)
+{
+	struct master *m = v->master;
+	struct command *attach = v->attach, *detach = v->detach;
+	char shown[NAME_SHOWN_SIZE], sentence[SENTENCE_MAX];
+	int error = v->error;
+
+	memcpy(shown, v->shown, sizeof shown);
+	memcpy(sentence, v->sentence, sizeof sentence);
+	if (v->shown_by_front)
+		front_remove_volume(m, v);
+	if (v->device >= 0)
+		close(v->device);
+	volume_free(v);
+	if (attach)
+		command_answer(attach, error, "%s", sentence);
+	if (detach || !attach)
+		command_answer(detach, 0, "volume %s is detached", shown);
+	stop_turn(m);
+}
+
+void detach_turn(struct volume *v)
+{
+	if (v->state != VOLUME_ENDING)
+		return;
+	event_del(v->pause);
+	dial_cancel(v->dial);
+	v->dial = NULL;
+	if (step_unmount(v) || step_connection(v))
+		return;
+	volume_clear_timer(v);
+	if (step_worker(v) || locks_hold_up(v->master, &v->name))
+		return;
+	finish(v);
+}
+
+/* The kernel says nothing: another mount namespace holds a copy of the mount, or a caller sits in
+ * it.  The device's end in the front ends it everywhere. */
+void detach_step_is_late(struct volume *v)
+{
+	if (!v->serving)
+		return;
+	log_info("volume %s: somebody still holds it open, perhaps in a container; its users get "
+		 "errors from now on",
+	    v->shown);
+	abort_connection(v);
+	v->serving = false;
+	detach_turn(v);
+}
+
+/* ---- what happens to it ---- */
+
+void detach_after(struct volume *v, int error, const char *format, ...)
+{
+	va_list ap;
+
+	if (v->state == VOLUME_ENDING)
+		return;
+	va_start(ap, format);
+	vsnprintf(v->sentence, sizeof v->sentence, format, ap);
+	va_end(ap);
+	v->error = error;
+	v->state = VOLUME_ENDING;
+	volume_clear_timer(v);
+	errand_kill(v->errand);
+	detach_turn(v);
+}
+
+/* A killed child may have mounted all the same. */
+void detach_mount_tried(struct volume *v, int error)
+{
+	struct mountinfo info;
+
+	if (!mountinfo_find(MOUNTINFO_FILE, v->path, &info) && !strcmp(info.type, MOUNTINFO_TYPE)) {
+		v->mounted = true;
+		v->mount_id = info.id;
+	}
+	if (v->state == VOLUME_ENDING)
+		detach_turn(v);
+	else
+		detach_after(v, error, "volume %s was not attached: it cannot be mounted: %s",
+		    v->shown, strerror(-error));
+}
+
+void detach_connection_ended(struct volume *v)
+{
+	bool listed = mountinfo_lists(MOUNTINFO_FILE, v->connection);
+
+	if (!v->serving)
+		return;
+	v->serving = false;
+	v->mounted = v->mounted && listed;
+	switch (v->state) {
+	case VOLUME_MOUNTING:
+		detach_after(v, -ECONNABORTED,
+		    "volume %s was not attached: its connection was aborted", v->shown);
+		break;
+	case VOLUME_READY:
+	case VOLUME_FAILED:
+		if (listed)
+			log_warning(
+			    "volume/%s: its connection was aborted; it is detached", v->shown);
+		v->state = VOLUME_ENDING;
+		detach_turn(v);
+		break;
+	case VOLUME_DETACHING: /* umount(2) comes back next */
+		break;
+	default:
+		volume_clear_timer(v);
+		detach_turn(v);
+	}
+}
+
+void detach_front_ended(struct volume *v)
+{
+	v->serving = false;
+	v->shown_by_front = false;
+	if (v->state == VOLUME_ENDING) {
+		volume_clear_timer(v);
+		detach_turn(v);
+	} else {
+		detach_after(v, -EIO, "volume %s: the front is gone", v->shown);
+	}
+}
+
+/* Its callers get EIO, and who comes next finds out why. */
+static void fail(struct volume *v, const char *words)
+{
+	char why[SENTENCE_MAX];
+
+	snprintf(why, sizeof why,
+	    "volume %.300s has failed: %s; its users get EIO; write its name to vdi/unmount, then "
+	    "to "
+	    "vdi/mount, to bring it back",
+	    v->shown, words);
+	log_error("%s", why);
+	front_fail_volume(v->master, v, -EIO, why);
+}
+
+void detach_generation_ended(struct volume *v, const char *words)
+{
+	struct generation *g = &v->generation;
+
+	if (g->lock)
+		locks_left(v->master, &v->name, v->shown, g->lock);
+	g->lock = 0;
+	switch (v->state) {
+	case VOLUME_DIALLING: /* there is none in this state */
+		break;
+	case VOLUME_STARTING:
+		attach_worker_ended(v, words);
+		break;
+	case VOLUME_MOUNTING:
+		detach_after(v, -EIO, "volume %s was not attached: its worker ended: %s", v->shown,
+		    g->refused ? g->sentence : words);
+		break;
+	case VOLUME_READY:
+		v->state = VOLUME_FAILED;
+		fail(v, words);
+		break;
+	case VOLUME_DETACHING:
+		v->state_before = VOLUME_FAILED;
+		fail(v, words);
+		break;
+	default:
+		if (g->process.blame[0])
+			log_warning("volume %s: its worker ended: %s", v->shown, words);
+		detach_turn(v);
+	}
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Dialling: see dial.h.
+ */
+#include "master/dial.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A peer that vanished without a word is noticed after 10 + 3 * 5 seconds of silence. */
+#define KEEPALIVE_IDLE 10
+#define KEEPALIVE_INTERVAL 5
+#define KEEPALIVE_COUNT 3
+
+struct dial {
+	int fd;    /* -1: there is none */
+	int error; /* 0: connected, -EINPROGRESS: not yet, another -errno */
+	struct event *event;
+	void (*done)(int fd, void *arg);
+	void *arg;
+};
+
+/* Connecting to a local port that nobody listens on may reach ourselves. */
+static bool reached_ourselves(int fd)
+{
+	struct sockaddr_storage here, there;
+	socklen_t here_size = sizeof here, there_size = sizeof there;
+
+	return !getsockname(fd, (struct sockaddr *)&here, &here_size) &&
+	       !getpeername(fd, (struct sockaddr *)&there, &there_size) &&
+	       here.ss_family != AF_UNIX && here_size == there_size &&
+	       !memcmp(&here, &there, here_size);
+}
+
+static int outcome(int fd)
+{
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size))
+		return -errno;
+	if (!error && reached_ourselves(fd))
+		error = ECONNREFUSED;
+	return -error;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct dial *d = arg;
+	void (*done)(int, void *) = d->done;
+	void *done_arg = d->arg;
+	int error = d->error;
+
+	(void)fd;
+	if (error == -EINPROGRESS)
+		error = what & EV_TIMEOUT ? -ETIMEDOUT : outcome(d->fd);
+	if (!error) {
+		int connected = d->fd;
+
+		d->fd = -1;
+		dial_cancel(d);
+		done(connected, done_arg);
+	} else {
+		dial_cancel(d);
+		done(error, done_arg);
+	}
+}
+
+static void set_options(int fd)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+	    {IPPROTO_TCP, TCP_NODELAY, 1},
+	    {SOL_SOCKET, SO_KEEPALIVE, 1},
+	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE},
+	    {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
+	    {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT},
+	};
+
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+		setsockopt(fd, options[i].level, options[i].option, &options[i].value, sizeof(int));
+}
+
+static int begin(const struct target *t, int *fd)
+{
+	*fd = socket(t->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return -errno;
+	if (t->address.ss_family != AF_UNIX)
+		set_options(*fd);
+	if (connect(*fd, (const struct sockaddr *)&t->address, t->size))
+		return -errno;
+	return reached_ourselves(*fd) ? -ECONNREFUSED : 0;
+}
+
+struct dial *dial_start(struct event_base *base, const struct target *target, unsigned milliseconds,
+    void (*done)(int fd, void *arg), void *arg)
+{
+	struct timeval limit = {milliseconds / 1000, (milliseconds % 1000) * 1000};
+	struct dial *d = calloc(1, sizeof *d);
+
+	if (!d)
+		return NULL;
+	d->done = done;
+	d->arg = arg;
+	d->error = begin(target, &d->fd);
+	d->event = event_new(base, d->fd, d->error == -EINPROGRESS ? EV_WRITE : 0, on_event, d);
+	if (!d->event) {
+		dial_cancel(d);
+		return NULL;
+	}
+	if (d->error == -EINPROGRESS)
+		event_add(d->event, &limit);
+	else
+		event_active(d->event, EV_WRITE, 0);
+	return d;
+}
+
+void dial_cancel(struct dial *d)
+{
+	if (!d)
+		return;
+	if (d->event)
+		event_free(d->event);
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d);
+}

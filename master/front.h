@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The conversation with the front: what it says goes to whoever it is for.
+ *
+ * Owns the front's process.  Never decides about volumes or commands.  After the front's end all
+ * words to it are lost.
+ */
+#ifndef SHEEPFS_MASTER_FRONT_H
+#define SHEEPFS_MASTER_FRONT_H
+
+#include "master/master.h"
+
+struct volume;
+
+/* Starts it on the tree's device, which is owned from now on.  Returns 0 or -errno. */
+int front_start(struct master *m, int device);
+
+/* Its conversation is alive. */
+bool front_lives(const struct master *m);
+
+/* The tree's connection has not ended yet. */
+bool front_serves_tree(const struct master *m);
+
+/* Its end was asked for: it is no failure. */
+void front_kill(struct master *m, const char *why);
+
+void front_answer(struct master *m, uint64_t number, int error, const char *sentence);
+void front_answer_table(struct master *m, uint64_t number, int fd);
+
+/* Shows a placeholder, gives it its generation (data socket, `out`, `in`) and its device; all
+ * descriptors are owned from now on. */
+void front_add_volume(struct master *m, const struct volume *v);
+void front_serve_volume(struct master *m, const struct volume *v, int device, const int fds[3]);
+void front_fail_volume(struct master *m, const struct volume *v, int error, const char *why);
+void front_remove_volume(struct master *m, const struct volume *v);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Locks that were left: see locks.h.
+ */
+#include "master/locks.h"
+
+#include "ipc/log.h"
+#include "master/attach.h"
+#include "master/cluster.h"
+#include "master/detach.h"
+#include "master/volume.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOCKS_MAX 1024 /* more are not remembered */
+
+struct lock {
+	LIST_ENTRY(lock) link;
+	struct master *master;
+	struct name name;
+	char shown[NAME_SHOWN_SIZE];
+	uint32_t vid;
+	bool releasing;
+};
+
+static void tell_left(const struct lock *l, const char *why)
+{
+	log_warning(
+	    "volume %s: its lock (vid %x) may still be held in the cluster: %s; attaching it again "
+	    "tries once more, \"dog vdi lock unlock\" does it by hand",
+	    l->shown, l->vid, why);
+}
+
+static void on_released(int error, const char *sentence, void *arg)
+{
+	struct lock *l = arg;
+	struct master *m = l->master;
+	struct volume *v;
+
+	l->releasing = false;
+	if (error)
+		tell_left(l, sentence);
+	else
+		log_info("volume %s: its lock (vid %x) is released", l->shown, l->vid);
+	v = volume_find(m, &l->name);
+	if (!error) {
+		LIST_REMOVE(l, link);
+		free(l);
+	}
+	if (!v)
+		return;
+	attach_again(v);
+	detach_turn(v);
+}
+
+static void release(struct lock *l)
+{
+	int error = cluster_release(l->master, l->vid, on_released, l);
+
+	l->releasing = !error;
+	if (error)
+		tell_left(l, strerror(-error));
+}
+
+void locks_left(struct master *m, const struct name *name, const char *shown, uint32_t vid)
+{
+	struct lock *l;
+	unsigned count = 0;
+
+	LIST_FOREACH(l, &m->locks, link)
+	count++;
+	l = count < LOCKS_MAX ? calloc(1, sizeof *l) : NULL;
+	if (!l) {
+		log_warning(
+		    "volume %s: its lock (vid %x) stays held in the cluster; \"dog vdi lock "
+		    "unlock\" releases it",
+		    shown, vid);
+		return;
+	}
+	l->master = m;
+	l->name = *name;
+	l->vid = vid;
+	memcpy(l->shown, shown, strlen(shown) + 1);
+	LIST_INSERT_HEAD(&m->locks, l, link);
+	release(l);
+}
+
+void locks_release_again(struct master *m, const struct name *name)
+{
+	struct lock *l;
+
+	LIST_FOREACH(l, &m->locks, link)
+	if (!l->releasing && !name_compare(&l->name, name))
+		release(l);
+}
+
+bool locks_hold_up(const struct master *m, const struct name *name)
+{
+	const struct lock *l;
+
+	LIST_FOREACH(l, &m->locks, link)
+	if (l->releasing && !name_compare(&l->name, name))
+		return true;
+	return false;
+}
+
+void locks_forget_all(struct master *m)
+{
+	struct lock *l;
+
+	while ((l = LIST_FIRST(&m->locks))) {
+		LIST_REMOVE(l, link);
+		free(l);
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of this room share: one struct master for the process, made by main.c.
+ *
+ * Never a place for what one file owns alone: a volume's state is volume.h's, the cluster worker's
+ * orders are cluster.c's, the front's conversation is front.c's.
+ */
+#ifndef SHEEPFS_MASTER_MASTER_H
+#define SHEEPFS_MASTER_MASTER_H
+
+#include "ipc/chan.h"
+#include "master/conf.h"
+#include "master/target.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+struct master {
+	const struct conf *conf;
+	struct event_base *base;
+	char mountpoint[PATH_MAX]; /* absolute, without symbolic links */
+	unsigned connection;       /* the tree's number in /sys/fs/fuse/connections */
+	struct front *front;       /* NULL before it was started and after its end */
+	struct cluster *cluster;
+	struct uids *uids;           /* of the volumes' workers */
+	const struct target *daemon; /* the target that was used last; NULL: none yet */
+	TAILQ_HEAD(, volume) volumes;
+	uint32_t last_volume; /* numbers are never used twice */
+	TAILQ_HEAD(, command) commands;
+	unsigned nr_commands;
+	LIST_HEAD(, lock) locks;
+	struct stop *stop;           /* NULL: nobody asked for the end */
+	struct event *end_events[2]; /* SIGTERM, SIGINT */
+	int exit_status;
+};
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Before we begin: see start.h.
+ */
+#include "master/start.h"
+
+#include "ipc/log.h"
+#include "master/errand.h"
+#include "master/mount.h"
+#include "master/mountinfo.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define PROBE_LIMIT 3000 /* milliseconds that a living sheepfs has to answer */
+#define CLEAN_LIMIT 5000
+#define STALE_MAX 16 /* dead mounts one over the other */
+
+static const char *const programs[] = {"sheepfs-front", "sheepfs-worker"};
+
+static int check_environment(const struct conf *c, char *why, size_t why_size)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (geteuid() != 0) {
+		snprintf(why, why_size, "mounting and confining need root: try sudo sheepfs");
+		return -EPERM;
+	}
+	fd = mount_open_device();
+	if (fd < 0) {
+		snprintf(why, why_size, "/dev/fuse cannot be opened: %s; modprobe fuse may help",
+		    strerror(-fd));
+		return fd;
+	}
+	close(fd);
+	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+		snprintf(path, sizeof path, "%s/%s", c->libexec, programs[i]);
+		if (access(path, X_OK)) {
+			snprintf(why, why_size,
+			    "the helper program %s cannot be executed: %s; SHEEPFS_LIBEXEC names "
+			    "another "
+			    "directory",
+			    path, strerror(errno));
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
+static int resolve(const char *typed, char *mountpoint, char *why, size_t why_size)
+{
+	char text[ERRAND_TEXT_MAX];
+	int error = errand_run(mount_resolve_work, typed, PROBE_LIMIT, text);
+
+	if (error == -ENOENT)
+		snprintf(why, why_size, "the mount point %s does not exist: mkdir makes it", typed);
+	else if (error == -ENOTDIR)
+		snprintf(why, why_size, "the mount point %s is no directory", typed);
+	else if (error)
+		snprintf(why, why_size, "the mount point %s cannot be used: %s", typed,
+		    strerror(-error));
+	else
+		snprintf(mountpoint, PATH_MAX, "%s", text);
+	return error;
+}
+
+static bool is_sheepfs(int pid)
+{
+	char path[64], comm[32] = "";
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/comm", pid);
+	f = pid > 0 ? fopen(path, "re") : NULL;
+	if (!f)
+		return false;
+	if (!fgets(comm, sizeof comm, f))
+		comm[0] = 0;
+	fclose(f);
+	return !strcmp(comm, "sheepfs\n");
+}
+
+static int refuse_living(const char *mountpoint, char *why, size_t why_size)
+{
+	int pid = mount_served_by(mountpoint);
+
+	if (is_sheepfs(pid))
+		snprintf(why, why_size, "%s is busy: it is already served by sheepfs, process %d",
+		    mountpoint, pid);
+	else
+		snprintf(why, why_size,
+		    "%s is busy: a sheepfs is mounted there, and its process lives (umount -l ends "
+		    "it)",
+		    mountpoint);
+	return -EBUSY;
+}
+
+/* A mount of ours lies on top: dead, and then it goes with all that is mounted in it, or alive. */
+static int clean(const char *mountpoint, const struct mountinfo *info, char *why, size_t why_size)
+{
+	struct mount_end_order order = {.lazy = true};
+	char text[ERRAND_TEXT_MAX];
+	int error = errand_run(mount_probe_work, mountpoint, PROBE_LIMIT, text);
+
+	/* a dead one says so; one that says nothing is not for us to end */
+	if (error != -ENOTCONN && error != -ECONNABORTED)
+		return refuse_living(mountpoint, why, why_size);
+	memcpy(order.path, mountpoint, strlen(mountpoint) + 1);
+	error = errand_run(mount_end_work, &order, CLEAN_LIMIT, text);
+	if (error) {
+		snprintf(why, why_size,
+		    "a stale mount of an earlier sheepfs at %s cannot be unmounted: %s; try umount "
+		    "-l %s",
+		    mountpoint, strerror(-error), mountpoint);
+		return error;
+	}
+	log_info("a stale mount that an earlier sheepfs left at %s was cleaned up, with %u volumes "
+		 "in it",
+	    mountpoint, info->nested);
+	return 0;
+}
+
+static int check_mountpoint(const char *mountpoint, char *why, size_t why_size)
+{
+	struct mountinfo info;
+	int error = 0;
+
+	for (unsigned i = 0; !error && i < STALE_MAX; i++) {
+		error = mountinfo_find(MOUNTINFO_FILE, mountpoint, &info);
+		if (error)
+			break;
+		if (strcmp(info.type, MOUNTINFO_TYPE) != 0) {
+			snprintf(why, why_size,
+			    "%s is the mount point of another file system already: %s (%s); name "
+			    "another "
+			    "directory",
+			    mountpoint, info.type, info.source);
+			return -EBUSY;
+		}
+		error = clean(mountpoint, &info, why, why_size);
+	}
+	if (error && error != -ENOENT && !why[0])
+		snprintf(why, why_size, "%s cannot be read: %s", MOUNTINFO_FILE, strerror(-error));
+	return error == -ENOENT ? 0 : error;
+}
+
+int start_check(const struct conf *c, char mountpoint[PATH_MAX], char *why, size_t why_size)
+{
+	int error = check_environment(c, why, why_size);
+
+	why[0] = error ? why[0] : 0;
+	if (!error)
+		error = resolve(c->mountpoint, mountpoint, why, why_size);
+	if (!error)
+		error = check_mountpoint(mountpoint, why, why_size);
+	return error;
+}
+
+void start_raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		log_debug("the limit of open files stays as it is: %s", strerror(errno));
+}
+
+bool start_needs_search(const char *mountpoint)
+{
+	char text[ERRAND_TEXT_MAX];
+
+	return errand_run(mount_reach_work, mountpoint, PROBE_LIMIT, text) == -EACCES;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Targets: the addresses of daemons, as people type them, and a walk through their list.
+ *
+ * A target is "ip:port", "[v6]:port", "unix:/path", or a bare ip, which means port 7000.  Names are
+ * not looked up: nothing here resolves, connects or waits.
+ */
+#ifndef SHEEPFS_MASTER_TARGET_H
+#define SHEEPFS_MASTER_TARGET_H
+
+#include "include/bounds.h"
+
+#include <stddef.h>
+#include <sys/socket.h>
+
+#define TARGETS_MAX 32
+#define TARGET_PORT 7000
+#define TARGET_ERROR_MAX 240 /* bytes kept of a target's last error */
+
+struct target {
+	char text[ADDRESS_TEXT_MAX]; /* as the log shows it */
+	struct sockaddr_storage address;
+	socklen_t size;
+};
+
+struct target_list {
+	unsigned count;
+	struct target targets[TARGETS_MAX];
+};
+
+/* Parses "TARGET[,TARGET...]".  Returns 0, or -EINVAL with a sentence in why. */
+int target_parse_list(const char *text, struct target_list *list, char *why, size_t why_size);
+
+/* One walk through the list, and what went wrong at each target. */
+struct trial {
+	const struct target_list *list;
+	unsigned at;
+	char errors[TARGETS_MAX][TARGET_ERROR_MAX]; /* empty: not tried, or no word yet */
+};
+
+void trial_begin(struct trial *t, const struct target_list *list);
+
+/* The target whose turn it is; NULL when the list is through. */
+const struct target *trial_target(const struct trial *t);
+
+/* It did not work at this target: notes why and goes on to the next. */
+void trial_failed(struct trial *t, const char *why);
+
+/* From the first target again; errors stay. */
+void trial_again(struct trial *t);
+
+/* "10.0.0.1:7000: Connection refused; 10.0.0.2:7000: no answer in time" */
+void trial_describe(const struct trial *t, char *text, size_t size);
+
+#endif

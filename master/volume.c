@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Volumes: see volume.h.
+ */
+#include "master/volume.h"
+
+#include "master/attach.h"
+#include "master/command.h"
+#include "master/detach.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct volume *volume_find(const struct master *m, const struct name *name)
+{
+	struct volume *v;
+
+	TAILQ_FOREACH(v, &m->volumes, link)
+	if (!name_compare(&v->name, name))
+		return v;
+	return NULL;
+}
+
+struct volume *volume_by_number(const struct master *m, uint32_t number)
+{
+	struct volume *v;
+
+	TAILQ_FOREACH(v, &m->volumes, link)
+	if (v->number == number)
+		return v;
+	return NULL;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct volume *v = arg;
+
+	(void)fd;
+	(void)what;
+	if (v->state == VOLUME_ENDING)
+		detach_step_is_late(v);
+	else
+		attach_is_late(v);
+}
+
+static void on_pause(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	attach_again(arg);
+}
+
+struct volume *volume_new(struct master *m, struct command *attach)
+{
+	struct volume *v = calloc(1, sizeof *v);
+
+	if (!v)
+		return NULL;
+	v->master = m;
+	v->attach = attach;
+	v->name = attach->name;
+	memcpy(v->shown, attach->shown, sizeof v->shown);
+	v->device = -1;
+	v->generation.volume = v;
+	v->trial = malloc(sizeof *v->trial);
+	v->timer = evtimer_new(m->base, on_timer, v);
+	v->pause = evtimer_new(m->base, on_pause, v);
+	if (!v->trial || !v->timer || !v->pause) {
+		volume_free(v);
+		return NULL;
+	}
+	trial_begin(v->trial, &m->conf->targets);
+	v->number = ++m->last_volume;
+	TAILQ_INSERT_TAIL(&m->volumes, v, link);
+	return v;
+}
+
+void volume_free(struct volume *v)
+{
+	if (v->number)
+		TAILQ_REMOVE(&v->master->volumes, v, link);
+	if (v->timer)
+		event_free(v->timer);
+	if (v->pause)
+		event_free(v->pause);
+	free(v->trial);
+	free(v);
+}
+
+void volume_set_timer(struct volume *v, unsigned milliseconds)
+{
+	struct timeval limit = {milliseconds / 1000, (milliseconds % 1000) * 1000};
+
+	event_add(v->timer, &limit);
+}
+
+void volume_clear_timer(struct volume *v)
+{
+	event_del(v->timer);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine's outer world in unit tests: arenas, the front's table of what is unanswered, and what
+ * the engine told.  Judges that every request is answered once and that a flush is answered last.
+ */
+#ifndef SHEEPFS_TESTS_SIMFRONT_H
+#define SHEEPFS_TESTS_SIMFRONT_H
+
+#include "tests/unit/simdaemon.h"
+#include "worker/serve.h"
+
+#define FRONT_REQUESTS 256
+
+struct front_request {
+	struct record_request r;
+	bool unanswered;
+	uint64_t order; /* the how many-th it was */
+	uint64_t began; /* for the test */
+	uint32_t write; /* for the test */
+};
+
+struct front {
+	struct sim *sim;
+	struct serve *serve;
+	struct arena out, in;
+	struct front_request requests[FRONT_REQUESTS];
+	bool slot_used[2][SLOTS_PER_VOLUME];
+	uint64_t sent;
+	unsigned unanswered;
+	void (*on_answer)(struct front *f, struct front_request *q, int error);
+	void *arg;
+	/* what the engine told */
+	int error; /* of the latest answer */
+	struct msg_ready ready;
+	bool is_ready, refused, elsewhere, ended, drained;
+	enum exit_word word;
+	int refusal;
+	uint32_t locked;
+	char sentence[SENTENCE_MAX];
+};
+
+void front_open(struct front *f, struct sim *sim);
+/* The engine dies with all that it knew; the arenas stay. */
+void front_crash(struct front *f);
+void front_close(struct front *f);
+
+/* Makes an engine and lets it begin. */
+void front_start(struct front *f, const char *name, const char *tag, uint32_t snap_id);
+
+/* The same, until it is ready or has refused. */
+void front_begin(struct front *f, const char *name, const char *tag, uint32_t snap_id);
+
+/* Takes a place and a slot for a request; NULL when there is none. */
+struct front_request *front_take(
+    struct front *f, enum request_op op, uint64_t offset, uint32_t length);
+uint8_t *front_slot(struct front *f, const struct front_request *q);
+void front_send(struct front *f, struct front_request *q);
+
+/* One request alone, until it is answered; its errno. */
+int front_read(struct front *f, uint64_t offset, uint32_t length, void *data);
+int front_write(struct front *f, uint64_t offset, uint32_t length, const void *data);
+int front_flush(struct front *f);
+
+#endif

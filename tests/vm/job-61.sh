@@ -1,0 +1,155 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A job for tests/vm/run: a volume is a disk on Debian 12's own kernel, Linux 6.1.
+#
+# From lamb's start to the end of the last process: attach, ext4 on a loop device, fio's checksums,
+# detach, attach, the same bytes, a clean stop, and a kernel that has nothing to complain about.
+#
+# programs: cmp fio fsck.ext4 losetup mkfs.ext4 sha256sum
+# modules: crc32c-intel crc32c_generic ext4 fuse loop
+set -u -o pipefail
+mnt=/mnt/sheep disk=/mnt/disk
+lamb_log=/tmp/lamb.log sheepfs_log=/tmp/sheepfs.log
+mkdir -p "$mnt" "$disk"
+
+fail() {
+	echo "FAILED after ${SECONDS} s: $*"
+	for log in /tmp/*.log /tmp/*.out; do
+		echo "---- $log"
+		tail -n 40 "$log"
+	done
+	echo "---- processes and mounts"
+	ps -e -o pid,ppid,uid,stat,wchan:24,args | grep -v ' \[.*\]$'
+	grep -E ' (fuse|ext4)' /proc/mounts
+	echo "---- the kernel"
+	dmesg | tail -n 40
+	exit 1
+}
+
+step() {
+	echo "$(cut -d' ' -f1 /proc/uptime) s: $*"
+}
+
+# must COMMAND...: within a minute
+must() {
+	timeout 60 "$@" >/tmp/must.out 2>&1 || fail "$* (status $?)"
+}
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+	local i tries=$(($1 * 10))
+	shift
+	for ((i = 0; i < tries; i++)); do
+		"$@" && return
+		sleep 0.1
+	done
+	fail "gave up waiting for: $*"
+}
+
+# order FILE TEXT: to a control file
+order() {
+	timeout 30 bash -c 'exec 9<>"$1" && { echo "$2" >&9; s=$?; cat <&9; exit $s; }' - \
+		"$mnt/$1" "$2" >/tmp/order.out 2>&1 || fail "echo $2 > $1"
+}
+
+# verify NAME FILE OPTION...: random blocks of 512 bytes to 1 MiB, read back and checked
+verify() {
+	timeout 100 fio --name="$1" --filename="$2" --rw=randwrite --bsrange=512-1M --blockalign=512 --size=48M \
+		--verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=0 "${@:3}" >/tmp/fio.out 2>&1 ||
+		fail "fio $1 (status $?)"
+	! grep -E 'verify:|bad magic|io_u error' /tmp/fio.out || fail "fio $1"
+	grep -q 'err= 0' /tmp/fio.out || fail "fio $1 says nothing"
+}
+
+# Processes of ours.
+running() {
+	local exe
+	for exe in /proc/[0-9]*/exe; do
+		[[ $(readlink "$exe") != /vm/* ]] || echo "$(<"${exe%/exe}/comm")"
+	done
+}
+
+no_more() {
+	[ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+}
+
+# ends PID SECONDS: with SIGTERM, and status 0
+ends() {
+	kill -TERM "$1"
+	wait_until "$2" no_more "$1"
+	wait "$1" || fail "process $1 ended with status $?"
+}
+
+# loop_on FILE: mounts it on $disk by a loop device; $loop
+loop_on() {
+	must losetup --find --show "$1"
+	loop=$(</tmp/must.out)
+	must mount "${@:2}" "$loop" "$disk"
+}
+
+loop_off() {
+	must umount "$disk"
+	must losetup -d "$loop"
+	wait_until 10 test ! -e "/sys/block/${loop#/dev/}/loop"
+}
+
+[[ $(uname -r) == 6.1.* ]] || fail "this is kernel $(uname -r)"
+step "kernel $(uname -r)"
+echo 30 >/proc/sys/kernel/hung_task_timeout_secs
+
+./lamb -p 0 /tmp/store >"$lamb_log" 2>&1 &
+lamb=$!
+wait_until 20 grep -q serving "$lamb_log"
+address=$(sed -n 's/.* on \([^ ]*\)$/\1/p' "$lamb_log")
+[[ $address == 127.0.0.1:* ]] || fail "lamb's address: $address"
+SHEEPFS_LIBEXEC=/vm ./sheepfs -f -s "$address" --log "$sheepfs_log" "$mnt" >/tmp/sheepfs.out 2>&1 &
+sheepfs=$!
+wait_until 20 test -e "$mnt/vdi/mount"
+step "sheepfs serves"
+
+order vdi/create "v1 256M"
+order vdi/mount v1
+order vdi/create "v2 128M object_size=1M"
+order vdi/mount v2
+[ "$(stat -c %s "$mnt/volume/v1")" = 268435456 ] || fail "the size of v1"
+for name in $(running); do
+	echo "$name"
+done | sort | uniq -c
+for pid in $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
+	grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" &&
+		grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "process $pid is not confined"
+done
+step "two volumes are attached"
+
+must mkfs.ext4 -q -F "$mnt/volume/v1"
+loop_on "$mnt/volume/v1"
+verify direct "$disk/direct" --ioengine=libaio --direct=1 --iodepth=32
+verify buffered "$disk/buffered" --ioengine=psync --direct=0 --fsync=16
+must dd if=/dev/urandom of="$disk/noise" bs=1M count=24 conv=fsync
+noise=$(sha256sum <"$disk/noise")
+loop_off
+step "ext4 on a loop device: fio finds what it wrote"
+
+verify direct "$mnt/volume/v2" --ioengine=libaio --direct=1 --iodepth=32
+verify buffered "$mnt/volume/v2" --ioengine=libaio --direct=0 --iodepth=32
+step "the volume itself: fio finds what it wrote"
+
+order vdi/unmount v1
+[ ! -e "$mnt/volume/v1" ] || fail "v1 is still there"
+order vdi/mount v1
+must fsck.ext4 -fn "$mnt/volume/v1"
+loop_on "$mnt/volume/v1" -o ro
+[ "$(sha256sum <"$disk/noise")" = "$noise" ] || fail "other bytes after detach and attach"
+loop_off
+order vdi/unmount v1
+step "the same after detach and attach, and fsck finds nothing"
+
+# v2 is left to it
+ends "$sheepfs" 30
+ends "$lamb" 10
+[ -z "$(running)" ] || fail "still running: $(running)"
+! grep ' fuse' /proc/mounts | grep -v fusectl || fail "mounts are left"
+! dmesg | grep -E 'BUG|WARNING|Oops|blocked for more than|general protection|segfault|I/O error' ||
+	fail "the kernel complains"
+step "stopped; nothing is left"

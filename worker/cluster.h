@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cluster worker's work: proves that the daemon serves a cluster, and does what concerns the
+ * cluster and not one attached volume.
+ *
+ * Owns the queue of orders.  One VDI operation is in flight at a time, and one table; none is ever
+ * repeated (rule 9).  Runs without process, socket or clock: the daemon and the outer world are
+ * handed to it.
+ */
+#ifndef SHEEPFS_WORKER_CLUSTER_H
+#define SHEEPFS_WORKER_CLUSTER_H
+
+#include "ipc/msg.h"
+#include "worker/sheep.h"
+
+struct cluster_calls {
+	void (*ready)(void *arg);
+	/* This daemon cannot be used; another one may do better. */
+	void (*refused)(void *arg, int error, const char *sentence);
+	/* How an order ended: 0 or -errno, and a sentence for the one who gave it. */
+	void (*answer)(void *arg, uint64_t number, int error, const char *sentence);
+	/* How an order for a table ended well: fd is owned by the callee. */
+	void (*table)(void *arg, uint64_t number, int fd);
+	/* Whether answers of the daemon are awaited, at every change. */
+	void (*busy)(void *arg, bool busy);
+	void (*drained)(void *arg);
+};
+
+struct cluster;
+
+/* NULL when memory is short; daemon and calls outlive it. */
+struct cluster *cluster_open(struct daemon *daemon, const struct cluster_calls *calls, void *arg);
+
+/* Asks the daemon who it is: ready() or refused().  It has its control connection. */
+void cluster_begin(struct cluster *c);
+
+/* Orders; each is answered once.  VERB_CREATE and VERB_LIST only. */
+void cluster_order(struct cluster *c, const struct msg_order *order);
+
+/* Releases the lock that somebody dead held on a vid. */
+void cluster_release(struct cluster *c, const struct msg_release *release);
+
+/* Finishes what is in flight, answers what was not begun with -ESHUTDOWN, then drained(). */
+void cluster_drain(struct cluster *c);
+
+/* The daemon is lost: answers every order, saying what is known of its outcome. */
+void cluster_lost(struct cluster *c, const char *why);
+
+/* NULL is fine. */
+void cluster_close(struct cluster *c);
+
+#endif

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sheepfs-worker: where it begins, and its conversations.
+ *
+ * sheepfs-worker cluster|volume [NAME] is started by sheepfs, with its conversation with the master
+ * as descriptor 3; NAME is for ps(1) only.  The order of things: the first message says who to be;
+ * everything that needs a right is done; the jail; the loop.  One process is one generation: it
+ * talks to one daemon and one front, and when it loses any of them it says why and exits with the
+ * word for it (include/words.h).
+ *
+ * Never connects, never opens a file, never decides what a volume's bytes are: that is the engine's
+ * (serve.c) or, for the cluster worker, cluster.c's.
+ */
+#include "include/bounds.h"
+#include "include/words.h"
+#include "ipc/arena.h"
+#include "ipc/chan.h"
+#include "ipc/log.h"
+#include "worker/cluster.h"
+#include "worker/jail.h"
+#include "worker/serve.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define DATA_CONNECTIONS 4
+#define LAST_WORDS 1000           /* milliseconds that they may take */
+#define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
+
+struct worker {
+	enum kind kind;
+	uint32_t volume, generation; /* the head of every message */
+	uid_t uid;
+	gid_t gid;
+	struct event_base *base;
+	struct chan *master;
+	struct chan *front; /* the volume's data socket */
+	struct sheep *sheep;
+	bool connected; /* the control connection is there */
+	bool ready;
+	bool draining;
+	struct cluster *cluster;
+	struct serve *serve;
+	struct serve_volume what;
+	char name[NAME_FIELD_SIZE], tag[NAME_FIELD_SIZE];
+	struct arena out, in;
+	struct event *answers_due; /* activated by the first answer of a turn */
+	unsigned nr_answers;
+	struct record_answer answers[BATCH_MAX];
+};
+
+/* ---- endings ---- */
+
+static void send_batch(struct worker *w)
+{
+	struct msg_answers payload = {.allocated = 0};
+
+	if (w->nr_answers && w->front) {
+		payload.allocated = serve_allocated(w->serve);
+		send_answers(w->front, w->volume, w->generation, &payload, w->answers,
+		    w->nr_answers * sizeof w->answers[0], NULL);
+	}
+	w->nr_answers = 0;
+}
+
+/* Says what is still to be said, and exits with the word for it. */
+static _Noreturn void leave(struct worker *w, enum exit_word word)
+{
+	send_batch(w);
+	if (w->front)
+		chan_linger(w->front, LAST_WORDS);
+	chan_linger(w->master, LAST_WORDS);
+	log_debug("at most %u calls to the daemon were in flight", sheep_in_flight_peak(w->sheep));
+	exit((int)word);
+}
+
+static void refuse(struct worker *w, int error, bool elsewhere, const char *sentence)
+{
+	struct msg_refused payload = {.error = error, .elsewhere = elsewhere};
+
+	send_refused(w->master, w->volume, w->generation, &payload, sentence,
+	    strnlen(sentence, SENTENCE_MAX), NULL);
+}
+
+static _Noreturn void bad_message(struct worker *w, const char *peer, const char *why)
+{
+	log_error("a message of the %s was refused: %s", peer, why);
+	leave(w, EXIT_BAD_MESSAGE);
+}
+
+/* The generation cannot go on: who waits for it to be ready hears why. */
+static _Noreturn void give_up(struct worker *w, enum exit_word word, int error, const char *why)
+{
+	log_warning("%s", why);
+	if (!w->ready)
+		refuse(w, error, true, why);
+	leave(w, word);
+}
+
+static void on_lost(void *arg, enum exit_word word, const char *why)
+{
+	struct worker *w = arg;
+	int error = -ECONNRESET;
+
+	if (word == EXIT_DAEMON_MUTE)
+		error = -ETIMEDOUT;
+	else if (word == EXIT_DAEMON_LIES)
+		error = -EPROTO;
+	if (w->cluster)
+		cluster_lost(w->cluster, why);
+	give_up(w, word, error, why);
+}
+
+static const struct sheep_calls sheep_calls = {on_lost};
+
+static void on_drained(void *arg)
+{
+	struct worker *w = arg;
+	struct msg_drained payload = {.pad = {0}};
+
+	send_batch(w);
+	send_drained(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+	leave(w, EXIT_DRAINED);
+}
+
+/* ---- what the engine tells ---- */
+
+static void on_answers_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	send_batch(arg);
+}
+
+static void on_answer(void *arg, uint64_t id, int error)
+{
+	struct worker *w = arg;
+
+	if (!w->nr_answers)
+		event_active(w->answers_due, EV_WRITE, 0);
+	w->answers[w->nr_answers++] = (struct record_answer){.id = id, .error = error};
+	if (w->nr_answers == BATCH_MAX)
+		send_batch(w);
+}
+
+static void on_locked(void *arg, uint32_t vid)
+{
+	struct worker *w = arg;
+	struct msg_locked payload = {.vid = vid};
+
+	if (vid)
+		send_locked(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
+static void on_ready(void *arg, const struct msg_ready *ready, const char *sentence)
+{
+	struct worker *w = arg;
+
+	w->ready = true;
+	sheep_watch(w->sheep, false);
+	send_ready(w->master, w->volume, w->generation, ready, sentence,
+	    strnlen(sentence, SENTENCE_MAX), NULL);
+	if (w->draining)
+		return;
+	chan_talk(w->master, TALK_SERVING);
+	if (w->front)
+		chan_talk(w->front, TALK_SERVING);
+}
+
+static void on_refused(void *arg, int error, bool elsewhere, const char *sentence)
+{
+	struct worker *w = arg;
+
+	refuse(w, error, elsewhere, sentence);
+	leave(w, EXIT_REFUSED);
+}
+
+static void on_ended(void *arg, enum exit_word word, const char *why)
+{
+	give_up(arg, word, word == EXIT_VOLUME_CHANGED ? -ESTALE : -EIO, why);
+}
+
+static const struct serve_calls serve_calls = {
+    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained};
+
+/* ---- what the cluster worker tells ---- */
+
+static void on_cluster_ready(void *arg)
+{
+	struct worker *w = arg;
+	struct msg_cluster_ready payload = {.pad = {0}};
+
+	w->ready = true;
+	send_cluster_ready(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+	if (!w->draining)
+		chan_talk(w->master, TALK_SERVING);
+}
+
+static void on_cluster_refused(void *arg, int error, const char *sentence)
+{
+	on_refused(arg, error, true, sentence);
+}
+
+static void on_order_answer(void *arg, uint64_t number, int error, const char *sentence)
+{
+	struct worker *w = arg;
+	struct msg_answered payload = {.number = number, .error = error};
+
+	send_answered(w->master, w->volume, w->generation, &payload, sentence,
+	    strnlen(sentence, SENTENCE_MAX), NULL);
+}
+
+static void on_order_table(void *arg, uint64_t number, int fd)
+{
+	struct worker *w = arg;
+	struct msg_table payload = {.number = number};
+
+	send_table(w->master, w->volume, w->generation, &payload, NULL, 0, &fd);
+}
+
+static void on_busy(void *arg, bool busy)
+{
+	struct worker *w = arg;
+
+	sheep_watch(w->sheep, busy);
+}
+
+static const struct cluster_calls cluster_calls = {
+    on_cluster_ready, on_cluster_refused, on_order_answer, on_order_table, on_busy, on_drained};
+
+/* ---- the master ---- */
+
+static void dial(struct worker *w, uint32_t count)
+{
+	struct msg_dial payload = {.count = count};
+
+	send_dial(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
+/* The first connection is the control connection, and the work begins with it. */
+static void take_daemon(struct worker *w, struct msg *m)
+{
+	int number;
+
+	if (w->draining)
+		return;
+	if (w->connected && w->kind == KIND_CLUSTER)
+		bad_message(w, "master", "DAEMON, where one connection is all that is needed");
+	number = sheep_add(w->sheep, msg_take_fd(m, 0), (const char *)m->tail);
+	if (number < 0) {
+		log_warning("a connection to the daemon at %s is not used: %s",
+		    (const char *)m->tail, strerror(-number));
+		return;
+	}
+	log_debug("connection %d leads to the daemon at %s", number, (const char *)m->tail);
+	if (w->connected) {
+		serve_connected(w->serve, (unsigned)number);
+		return;
+	}
+	w->connected = true;
+	if (w->kind == KIND_CLUSTER) {
+		cluster_begin(w->cluster);
+		return;
+	}
+	sheep_watch(w->sheep, true);
+	serve_begin(w->serve);
+	dial(w, DATA_CONNECTIONS);
+}
+
+static void drain(struct worker *w)
+{
+	w->draining = true;
+	chan_talk(w->master, TALK_ENDING);
+	if (!w->connected)
+		on_drained(w);
+	else if (w->kind == KIND_CLUSTER)
+		cluster_drain(w->cluster);
+	else
+		serve_drain(w->serve);
+}
+
+static void on_master_message(struct chan *c, struct msg *m, void *arg)
+{
+	struct worker *w = arg;
+	char text[512];
+
+	(void)c;
+	if (log_debugging()) {
+		msg_describe(m, text, sizeof text);
+		log_debug("%s", text);
+	}
+	if (m->volume != w->volume || m->generation != w->generation)
+		bad_message(w, "master", "it is for another volume or generation");
+	if (m->id == MSG_DAEMON)
+		take_daemon(w, m);
+	else if (m->id == MSG_DIAL_FAILED)
+		log_warning("the daemon takes no further connection: %s", (const char *)m->tail);
+	else if (m->id == MSG_DRAIN)
+		drain(w);
+	else if (m->id == MSG_RELEASE)
+		cluster_release(w->cluster, &m->body.release);
+	else if (m->id == MSG_ORDER &&
+		 (m->body.order.verb == VERB_CREATE || m->body.order.verb == VERB_LIST))
+		cluster_order(w->cluster, &m->body.order);
+	else
+		bad_message(w, "master", msg_name(m->id));
+}
+
+static void on_master_ended(struct chan *c, int error, const char *why, void *arg)
+{
+	(void)c;
+	if (error == -EBADMSG)
+		bad_message(arg, "master", why);
+	leave(arg, EXIT_MASTER_GONE);
+}
+
+static const struct chan_calls master_calls = {on_master_message, on_master_ended, NULL};
+
+/* ---- the front ---- */
+
+static void on_front_message(struct chan *c, struct msg *m, void *arg)
+{
+	struct worker *w = arg;
+	struct record_request request;
+
+	(void)c;
+	if (m->volume != w->volume || m->generation != w->generation)
+		bad_message(w, "front", "it is for another volume or generation");
+	for (unsigned i = 0; i < m->records && !w->draining; i++) {
+		msg_record(m, i, &request);
+		serve_request(w->serve, &request);
+	}
+}
+
+static void on_front_ended(struct chan *c, int error, const char *why, void *arg)
+{
+	struct worker *w = arg;
+
+	if (error == -EBADMSG)
+		bad_message(w, "front", why);
+	if (!w->draining) {
+		if (error)
+			log_warning("the front is lost: %s", why);
+		leave(w, EXIT_FRONT_GONE);
+	}
+	chan_close(c);
+	w->front = NULL;
+}
+
+static const struct chan_calls front_calls = {on_front_message, on_front_ended, NULL};
+
+/* ---- from birth to the loop ---- */
+
+/* The first message, which comes before there is a loop. */
+static void receive_start(struct worker *w, struct msg *m)
+{
+	const struct msg_edge edge = {w->kind, KIND_MASTER, TALK_STARTING};
+	enum msg_id expected = w->kind == KIND_CLUSTER ? MSG_START_CLUSTER : MSG_START_VOLUME;
+	struct pollfd p = {.fd = CONTROL_FD, .events = POLLIN};
+	const char *why = "";
+	int n;
+
+	do {
+		poll(&p, 1, -1);
+		n = msg_receive(CONTROL_FD, &edge, m, &why);
+	} while (n == -EAGAIN);
+	if (!n)
+		exit(EXIT_MASTER_GONE);
+	if (n < 0 && n != -EBADMSG)
+		fatal("nothing can be received from the master: %s", strerror(-n));
+	if (n < 0 || m->id != expected) {
+		log_error("the first message of the master was refused: %s",
+		    n < 0 ? why : msg_name(m->id));
+		exit(EXIT_BAD_MESSAGE);
+	}
+	w->volume = m->volume;
+	w->generation = m->generation;
+}
+
+static void start_volume(struct worker *w, struct msg *m)
+{
+	const struct msg_start_volume *start = &m->body.start_volume;
+	int error;
+
+	w->uid = start->uid;
+	w->gid = start->gid;
+	memcpy(w->name, start->name, sizeof w->name);
+	memcpy(w->tag, start->tag, sizeof w->tag);
+	w->what = (struct serve_volume){w->name, w->tag, start->snap_id, start->slots};
+	w->front = chan_open(
+	    w->base, msg_take_fd(m, 0), KIND_VOLUME, KIND_FRONT, TALK_STARTING, &front_calls, w);
+	error = arena_map(&w->out, msg_take_fd(m, 1), start->slots, false);
+	if (!error)
+		error = arena_map(&w->in, msg_take_fd(m, 2), start->slots, true);
+	if (error)
+		fatal("the payload memory cannot be used: %s", strerror(-error));
+	w->answers_due = event_new(w->base, -1, 0, on_answers_due, w);
+	w->serve = serve_open(&w->what, sheep_daemon(w->sheep), &w->out, &w->in, &serve_calls, w);
+	if (!w->front || !w->answers_due || !w->serve)
+		fatal("no memory for the volume");
+}
+
+static void start_cluster(struct worker *w, const struct msg *m)
+{
+	w->uid = m->body.start_cluster.uid;
+	w->gid = m->body.start_cluster.gid;
+	tzset(); /* tables show local time, whose rules are out of reach later */
+	w->cluster = cluster_open(sheep_daemon(w->sheep), &cluster_calls, w);
+	if (!w->cluster)
+		fatal("no memory for the cluster worker");
+}
+
+/* Everything that the jail will not allow any more. */
+static void start(struct worker *w)
+{
+	struct msg m;
+
+	receive_start(w, &m);
+	w->base = event_base_new();
+	if (!w->base)
+		fatal("no event loop");
+	w->master =
+	    chan_open(w->base, CONTROL_FD, w->kind, KIND_MASTER, TALK_STARTING, &master_calls, w);
+	w->sheep = sheep_open(w->base, &sheep_calls, w);
+	if (!w->master || !w->sheep)
+		fatal("no memory for conversations");
+	if (w->kind == KIND_VOLUME)
+		start_volume(w, &m);
+	else
+		start_cluster(w, &m);
+}
+
+static enum kind kind_of(int argc, char **argv)
+{
+	int type = 0;
+	socklen_t size = sizeof type;
+	bool cluster = argc >= 2 && !strcmp(argv[1], "cluster");
+	bool volume = argc >= 2 && !strcmp(argv[1], "volume");
+
+	if ((!cluster && !volume) || getsockopt(CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) ||
+	    type != SOCK_SEQPACKET) {
+		log_open("sheepfs-worker", LOG_TO_STDERR, 0);
+		fatal("this program is started by sheepfs and of no use by itself; see sheepfs "
+		      "--help");
+	}
+	return cluster ? KIND_CLUSTER : KIND_VOLUME;
+}
+
+int main(int argc, char **argv)
+{
+	static struct worker worker;
+	struct worker *w = &worker;
+	int error;
+
+	w->kind = kind_of(argc, argv);
+	log_open("sheepfs-worker", LOG_TO_PARENT, getenv("SHEEPFS_DEBUG") != NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* a terminal's: the master says when it is over */
+	signal(SIGHUP, SIG_IGN);
+	mallopt(M_MMAP_THRESHOLD, LARGE_MEMORY);
+	start(w);
+	error = jail_enter(w->kind, w->uid, w->gid);
+	if (error)
+		fatal("the jail cannot be entered: %s", strerror(-error));
+	event_base_dispatch(w->base);
+	fatal("the event loop ended");
+}

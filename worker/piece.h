@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pieces: the part of a request that concerns one object, from its place in that object's order to
+ * the moment when it may be answered.
+ *
+ * Owns what is asked of the daemon for a piece (P 5): READ, WRITE, CREATE, or CREATE with
+ * copy-on-write, and the doubt when an object that should be there is not (rule 6).  range.c says
+ * when a piece may run, inode.c whose object it is and when a write is confirmed (rule 1).
+ */
+#ifndef SHEEPFS_WORKER_PIECE_H
+#define SHEEPFS_WORKER_PIECE_H
+
+#include "worker/inode.h"
+
+struct piece_calls {
+	/* A piece of this request is done: 0 or -errno.  The callee only takes note. */
+	void (*done)(void *arg, void *request, int error);
+	/* Something has become possible: piece_turn() is due. */
+	void (*moved)(void *arg);
+	/* The generation is over (serve.h). */
+	void (*failed)(void *arg, enum exit_word word, const char *why);
+};
+
+struct pieces;
+
+/* Room for the pieces of `slots` reads and as many writes; allocates all it will ever need.  NULL
+ * when memory is short.  Everything that is given outlives it. */
+struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slots,
+    struct daemon *daemon, const struct piece_calls *calls, void *arg);
+
+/* Unconfirmed writes there can be at a time, for inode_open(). */
+unsigned piece_writes(const struct vdi *v, unsigned slots);
+
+/*
+ * Accepts bytes [first, first + size) of an object for `request`; `slot` is where they are, or go
+ * to.  Returns false when it is done already: a hole was read, and done() does not follow.
+ */
+bool piece_add(struct pieces *ps, void *request, bool write, uint32_t object, uint64_t first,
+    size_t size, uint8_t *slot);
+
+/* inode.c confirmed a write. */
+void piece_confirmed(struct pieces *ps, struct inode_write *w);
+
+/* Starts all that may run, and looks into what is doubtful. */
+void piece_turn(struct pieces *ps);
+
+/* Nothing is told any more. */
+void piece_stop(struct pieces *ps);
+
+/* NULL is fine. */
+void piece_close(struct pieces *ps);
+
+#endif

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Naming: see vdi.h.
+ *
+ * What a daemon says is judged field by field before anything is believed: a header that does not
+ * fit refuses the attach and is never repaired.
+ */
+#include "worker/vdi.h"
+
+#include "ipc/name.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define IDENTITY_SIZE offsetof(struct sd_inode_header, btree_counter)
+
+/* ---- calls ---- */
+
+static void call_with_block(struct call *call, const struct vdi_block *block)
+{
+	call->req.flags = SD_FLAG_WRITE;
+	call->send = block;
+	call->send_size = sizeof *block;
+}
+
+void vdi_call_lookup(struct call *call, const struct vdi_block *block, uint32_t snap_id,
+    void (*done)(struct call *), void *owner)
+{
+	call_init(call, SD_OP_GET_VDI_INFO, LANE_CONTROL, done, owner);
+	call_with_block(call, block);
+	call->req.vdi.snapid = snap_id;
+}
+
+void vdi_call_lock(
+    struct call *call, const struct vdi_block *block, void (*done)(struct call *), void *owner)
+{
+	call_init(call, SD_OP_LOCK_VDI, LANE_CONTROL, done, owner);
+	call_with_block(call, block);
+	call->req.vdi.type = SD_LOCK_NORMAL;
+}
+
+void vdi_call_release(struct call *call, uint32_t vid, void (*done)(struct call *), void *owner)
+{
+	call_init(call, SD_OP_RELEASE_VDI, LANE_CONTROL, done, owner);
+	call->req.vdi.base_vdi_id = vid;
+	call->req.vdi.type = SD_LOCK_NORMAL;
+}
+
+static void call_status(
+    struct call *call, struct sd_epoch_log *log, void (*done)(struct call *), void *owner)
+{
+	call_init(call, SD_OP_STAT_CLUSTER, LANE_CONTROL, done, owner);
+	call->receive = log;
+	call->receive_size = sizeof *log;
+}
+
+static void call_header(struct call *call, uint32_t vid, struct sd_inode_header *header,
+    size_t size, void (*done)(struct call *), void *owner)
+{
+	call_init(call, SD_OP_READ_OBJ, LANE_CONTROL, done, owner);
+	call->req.obj.oid = sd_inode_oid(vid);
+	call->receive = header;
+	call->receive_size = size;
+}
+
+/* Has a call of vdi.h's kind brought a cluster's creation time? */
+static bool status_told(const struct call *call, const struct sd_epoch_log *log)
+{
+	return call->rsp.result == SD_RES_SUCCESS && call->rsp.data_length >= sizeof *log &&
+	       log->ctime != 0;
+}
+
+/* ---- attach ---- */
+
+static void finish(struct vdi *v, int error, bool elsewhere, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void finish(struct vdi *v, int error, bool elsewhere, const char *format, ...)
+{
+	char sentence[SENTENCE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(sentence, sizeof sentence, format, ap);
+	va_end(ap);
+	v->calls->opened(v->arg, error, elsewhere, sentence);
+}
+
+/* The header belongs to what was asked for, or to something that the daemon mistook for it. */
+static bool header_is_ours(const struct vdi *v)
+{
+	const struct sd_inode_header *h = &v->header;
+
+	if (h->vdi_id != v->vid || strncmp(h->name, v->block.name, sizeof h->name))
+		return false;
+	if (v->block.tag[0])
+		return !strncmp(h->tag, v->block.tag, sizeof h->tag);
+	return !v->snap_id || h->snap_id == v->snap_id;
+}
+
+static void header_check(struct vdi *v)
+{
+	const struct sd_inode_header *h = &v->header;
+	unsigned shift = h->block_size_shift;
+
+	if (!h->name[0])
+		finish(v, -ENOENT, false, "volume %s was deleted (vid %x)", v->shown, v->vid);
+	else if (!header_is_ours(v))
+		finish(v, -EIO, true,
+		    "the daemon led from volume %s to vid %x, whose header is that of vid %x with "
+		    "another name or tag; look at vdi/list and `dog vdi check`",
+		    v->shown, v->vid, h->vdi_id);
+	else if (v->snapshot != (h->snap_ctime != 0))
+		finish(v, -EAGAIN, false, "volume %s %s at this very moment; attach it again",
+		    v->shown, v->snapshot ? "is not a snapshot" : "was made a snapshot");
+	else if (h->store_policy)
+		finish(v, -EOPNOTSUPP, false,
+		    "volume %s is a hyper volume (store policy %u), whose index sheepfs cannot "
+		    "write; copy it to a plain one (dog vdi create without -y)",
+		    v->shown, h->store_policy);
+	else if (shift < SD_SHIFT_MIN || shift > SD_SHIFT_MAX)
+		finish(v, -EINVAL, false,
+		    "volume %s has objects of 2^%u bytes; from 2^%d to 2^%d is possible", v->shown,
+		    shift, SD_SHIFT_MIN, SD_SHIFT_MAX);
+	else if (!h->vdi_size)
+		finish(v, -EINVAL, false,
+		    "volume %s has the size 0; give it one (dog vdi resize) and attach it again",
+		    v->shown);
+	else if (h->vdi_size > (uint64_t)SD_INODE_NR_INDEX << shift)
+		finish(v, -EFBIG, false,
+		    "volume %s claims %llu bytes, but its objects of 2^%u bytes make %llu at most",
+		    v->shown, (unsigned long long)h->vdi_size, shift,
+		    (unsigned long long)SD_INODE_NR_INDEX << shift);
+	else {
+		v->create_time = h->create_time;
+		v->size = h->vdi_size;
+		v->shift = shift;
+		finish(v, 0, false, "volume %s is vid %x", v->shown, v->vid);
+	}
+}
+
+static void on_header(struct call *call)
+{
+	struct vdi *v = call->owner;
+
+	if (v->abandoned)
+		return;
+	if (call->rsp.result != SD_RES_SUCCESS)
+		finish(v, sheep_errno(call->rsp.result), true,
+		    "the header of volume %s (vid %x) cannot be read: %s", v->shown, v->vid,
+		    sheep_result_name(call->rsp.result));
+	else
+		header_check(v);
+}
+
+static void lookup_refuse(struct vdi *v, uint32_t result, uint32_t vid)
+{
+	int error = sheep_errno(result);
+
+	if (result == SD_RES_NO_VDI)
+		finish(v, error, false,
+		    "there is no volume %s; vdi/list shows what there is, a snapshot is NAME@TAG",
+		    v->shown);
+	else if (result == SD_RES_NO_TAG)
+		finish(v, error, false, "there is no snapshot %s; vdi/list shows what there is",
+		    v->shown);
+	else if (result == SD_RES_VDI_LOCKED)
+		finish(v, error, false,
+		    "volume %s (vid %x) is locked by another client, or by one that died; when "
+		    "nobody uses it, `dog vdi lock unlock %s` releases it",
+		    v->shown, vid, v->shown);
+	else
+		finish(v, error, true, "volume %s cannot be %s: %s", v->shown,
+		    v->snapshot ? "looked up" : "locked", sheep_result_name(result));
+}
+
+/* The vid of a name, from LOCK_VDI or GET_VDI_INFO. */
+static void on_found(struct call *call)
+{
+	struct vdi *v = call->owner;
+	uint32_t result = call->rsp.result;
+	uint32_t vid = call->rsp.vdi.vdi_id;
+
+	v->locking = false;
+	if (v->snapshot && v->abandoned)
+		return;
+	if (result != SD_RES_SUCCESS) {
+		lookup_refuse(v, result, vid);
+		return;
+	}
+	if (!vid || vid >= SD_NR_VDIS) {
+		finish(v, -EIO, true, "the daemon says that volume %s is vid %x, which none can be",
+		    v->shown, vid);
+		return;
+	}
+	v->vid = vid;
+	if (!v->snapshot) {
+		v->locked = true;
+		v->calls->locked(v->arg, vid);
+	}
+	if (v->abandoned) {
+		finish(v, -ESHUTDOWN, false, "volume %s is not wanted any more", v->shown);
+		return;
+	}
+	call_header(&v->call, vid, &v->header, sizeof v->header, on_header, v);
+	daemon_submit(v->daemon, &v->call);
+}
+
+static void on_status(struct call *call)
+{
+	struct vdi *v = call->owner;
+
+	if (v->abandoned)
+		return;
+	switch (call->rsp.result) {
+	case SD_RES_WAIT_FOR_FORMAT:
+		finish(v, -ENXIO, true,
+		    "the cluster waits to be formatted (WAIT_FOR_FORMAT); `dog cluster format` "
+		    "does it");
+		return;
+	case SD_RES_WAIT_FOR_JOIN:
+		finish(v, -EAGAIN, true,
+		    "the cluster waits for nodes that are missing (WAIT_FOR_JOIN); start them");
+		return;
+	case SD_RES_SHUTDOWN:
+	case SD_RES_KILLED:
+		finish(v, sheep_errno(call->rsp.result), true, "the daemon is shutting down (%s)",
+		    sheep_result_name(call->rsp.result));
+		return;
+	default: /* one of another version does not tell; its volumes can be served all the same */
+		break;
+	}
+	v->cluster_told = status_told(call, &v->epoch_log);
+	if (v->cluster_told) {
+		v->cluster_ctime = v->epoch_log.ctime;
+		v->locks_enforced = v->epoch_log.flags & SD_CLUSTER_USE_LOCK;
+	}
+	if (v->snapshot) {
+		vdi_call_lookup(&v->call, &v->block, v->snap_id, on_found, v);
+	} else {
+		v->locking = true;
+		vdi_call_lock(&v->call, &v->block, on_found, v);
+	}
+	daemon_submit(v->daemon, &v->call);
+}
+
+void vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
+    struct daemon *daemon, const struct vdi_calls *calls, void *arg)
+{
+	struct name n = {.snap_id = snap_id};
+	char shown[NAME_SHOWN_SIZE];
+
+	memset(v, 0, sizeof *v);
+	memcpy(n.name, name, strnlen(name, NAME_LENGTH_MAX));
+	memcpy(n.tag, tag, strnlen(tag, NAME_LENGTH_MAX));
+	memcpy(v->block.name, n.name, sizeof v->block.name);
+	memcpy(v->block.tag, n.tag, sizeof v->block.tag);
+	v->snap_id = snap_id;
+	v->snapshot = tag[0] || snap_id;
+	if (name_show(&n, shown) >= sizeof v->shown)
+		memcpy(shown + sizeof v->shown - sizeof "...", "...", sizeof "...");
+	memcpy(v->shown, shown, strlen(shown) + 1);
+	v->daemon = daemon;
+	v->calls = calls;
+	v->arg = arg;
+}
+
+void vdi_begin(struct vdi *v)
+{
+	call_status(&v->call, &v->epoch_log, on_status, v);
+	daemon_submit(v->daemon, &v->call);
+}
+
+bool vdi_abandon(struct vdi *v)
+{
+	v->abandoned = true;
+	return v->locking;
+}
+
+/* ---- identity ---- */
+
+static void prove_submit(struct vdi_proof *p)
+{
+	p->call.lane = p->lane;
+	p->call.connection = p->connection;
+	daemon_submit(p->vdi->daemon, &p->call);
+}
+
+static void conclude(struct vdi_proof *p, enum vdi_verdict verdict, enum exit_word word,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static void conclude(
+    struct vdi_proof *p, enum vdi_verdict verdict, enum exit_word word, const char *format, ...)
+{
+	va_list ap;
+
+	p->verdict = verdict;
+	p->word = word;
+	va_start(ap, format);
+	vsnprintf(p->why, sizeof p->why, format, ap);
+	va_end(ap);
+	p->done(p);
+}
+
+static void on_identity(struct call *call)
+{
+	struct vdi_proof *p = call->owner;
+	const struct vdi *v = p->vdi;
+	const struct sd_inode_header *h = &p->header;
+
+	if (call->rsp.result == SD_RES_NO_OBJ)
+		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
+		    "volume %s (vid %x) does not exist any more: unmount it", v->shown, v->vid);
+	else if (call->rsp.result != SD_RES_SUCCESS)
+		conclude(p, VDI_UNKNOWN, EXIT_DAEMON_LOST, "its header cannot be read: %s",
+		    sheep_result_name(call->rsp.result));
+	else if (!h->name[0])
+		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
+		    "volume %s (vid %x) was deleted or rolled back by somebody else: unmount it, "
+		    "and mount it again if it still exists",
+		    v->shown, v->vid);
+	else if (h->vdi_id != v->vid || h->create_time != v->create_time ||
+		 strncmp(h->name, v->block.name, sizeof h->name))
+		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
+		    "vid %x is not the volume %s any more that was attached: unmount it and mount "
+		    "it again",
+		    v->vid, v->shown);
+	else if (!v->snapshot && h->snap_ctime)
+		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
+		    "somebody else took a snapshot of volume %s (vid %x): unmount it and mount it "
+		    "again",
+		    v->shown, v->vid);
+	else
+		conclude(p, VDI_SAME, EXIT_DRAINED, "volume %s is vid %x", v->shown, v->vid);
+}
+
+static void prove_identity(struct vdi_proof *p)
+{
+	call_header(&p->call, p->vdi->vid, &p->header, IDENTITY_SIZE, on_identity, p);
+	prove_submit(p);
+}
+
+static void on_name(struct call *call)
+{
+	struct vdi_proof *p = call->owner;
+	const struct vdi *v = p->vdi;
+
+	if (call->rsp.result == SD_RES_NO_VDI)
+		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
+		    "volume %s was deleted by somebody else: unmount it", v->shown);
+	else if (call->rsp.result != SD_RES_SUCCESS)
+		conclude(p, VDI_UNKNOWN, EXIT_DAEMON_LOST, "its name cannot be looked up: %s",
+		    sheep_result_name(call->rsp.result));
+	else if (call->rsp.vdi.vdi_id != v->vid)
+		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
+		    "volume %s was vid %x and is vid %x now (a snapshot or a rollback by somebody "
+		    "else): unmount it and mount it again",
+		    v->shown, v->vid, call->rsp.vdi.vdi_id);
+	else
+		prove_identity(p);
+}
+
+static void prove_name(struct vdi_proof *p)
+{
+	if (!p->by_name) {
+		prove_identity(p);
+		return;
+	}
+	vdi_call_lookup(&p->call, &p->vdi->block, p->vdi->snap_id, on_name, p);
+	prove_submit(p);
+}
+
+static void on_cluster(struct call *call)
+{
+	struct vdi_proof *p = call->owner;
+	const struct vdi *v = p->vdi;
+
+	if (call->rsp.result == SD_RES_VER_MISMATCH)
+		conclude(p, VDI_OTHER, EXIT_DAEMON_LIES,
+		    "the daemon of volume %s has become one of another version", v->shown);
+	else if (!status_told(call, &p->epoch_log))
+		conclude(p, VDI_UNKNOWN, EXIT_DAEMON_LOST, "the cluster does not serve: %s",
+		    sheep_result_name(call->rsp.result));
+	else if (p->epoch_log.ctime != v->cluster_ctime)
+		conclude(p, VDI_OTHER, EXIT_DAEMON_LIES,
+		    "the daemon of volume %s serves another cluster now, or one that was formatted "
+		    "anew: look at its address, unmount the volume and mount it again",
+		    v->shown);
+	else
+		prove_name(p);
+}
+
+void vdi_prove(struct vdi_proof *p)
+{
+	if (!p->vdi->cluster_told) {
+		prove_name(p);
+		return;
+	}
+	call_status(&p->call, &p->epoch_log, on_cluster, p);
+	prove_submit(p);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Naming: which VDI a name leads to, whether it can be attached, and whether it is still the one
+ * that was attached (rule 6: the same vid alone proves nothing).
+ *
+ * Owns the calls that concern names, locks and headers, and the checks of what they bring.  Never
+ * reads an index or a data object, and never repeats a LOCK (rule 9).
+ */
+#ifndef SHEEPFS_WORKER_VDI_H
+#define SHEEPFS_WORKER_VDI_H
+
+#include "include/bounds.h"
+#include "worker/sheep.h"
+
+#define VDI_SHOWN_SIZE 256 /* bytes of a name in a sentence, with its NUL; longer ones are cut */
+
+/* A name as it goes over the wire: both fields NUL-padded (P 2.3). */
+struct vdi_block {
+	char name[SD_NAME_SIZE];
+	char tag[SD_TAG_SIZE];
+};
+
+/* ---- calls: each prepares `call` wholly; blocks and buffers stay in place until done() ---- */
+
+/* GET_VDI_INFO: name alone is the working VDI, with tag or snap_id a snapshot (P 4.3). */
+void vdi_call_lookup(struct call *call, const struct vdi_block *block, uint32_t snap_id,
+    void (*done)(struct call *), void *owner);
+
+/* LOCK_VDI of the working VDI of that name, type normal (P 6.3). */
+void vdi_call_lock(
+    struct call *call, const struct vdi_block *block, void (*done)(struct call *), void *owner);
+
+/* RELEASE_VDI, type normal. */
+void vdi_call_release(struct call *call, uint32_t vid, void (*done)(struct call *), void *owner);
+
+/* ---- attach ---- */
+
+struct vdi_calls {
+	/* error 0: everything below is known and fits.  Else a sentence; elsewhere: another daemon
+	 * may do better.  The lock, if `locked`, is held in both cases. */
+	void (*opened)(void *arg, int error, bool elsewhere, const char *sentence);
+	void (*locked)(void *arg, uint32_t vid);
+};
+
+struct vdi {
+	/* ---- what was asked for ---- */
+	struct vdi_block block;
+	uint32_t snap_id;
+	bool snapshot;              /* a snapshot was asked for: read-only, and no lock */
+	char shown[VDI_SHOWN_SIZE]; /* the name as people type it */
+	/* ---- what was found ---- */
+	bool cluster_told; /* the daemon told the next two */
+	bool locks_enforced;
+	uint64_t cluster_ctime;
+	uint32_t vid;
+	bool locked;
+	uint64_t create_time;
+	uint64_t size; /* bytes */
+	unsigned shift;
+	/* ---- under way ---- */
+	struct daemon *daemon;
+	const struct vdi_calls *calls;
+	void *arg;
+	bool locking;   /* LOCK_VDI is sent and not answered */
+	bool abandoned; /* nobody wants the outcome */
+	struct call call;
+	struct sd_epoch_log epoch_log;
+	struct sd_inode_header header;
+};
+
+/* Prepares a VDI; name and tag are copied. */
+void vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
+    struct daemon *daemon, const struct vdi_calls *calls, void *arg);
+
+/* Proves the cluster, looks the name up (and locks it), reads the header and checks it. */
+void vdi_begin(struct vdi *v);
+
+/* No more steps.  Returns true when opened() will still come: a LOCK is in flight, and its outcome
+ * must be known before anybody can release it. */
+bool vdi_abandon(struct vdi *v);
+
+/* ---- identity ---- */
+
+enum vdi_verdict {
+	VDI_SAME,
+	VDI_OTHER,   /* proved not to be ours */
+	VDI_UNKNOWN, /* the daemon did not tell */
+};
+
+/* One question to the daemon: is this still our cluster and our VDI?  Fields above the line are
+ * the caller's; the memory stays until done(). */
+struct vdi_proof {
+	const struct vdi *vdi;
+	enum lane lane;
+	unsigned connection; /* for LANE_NEW */
+	bool by_name;        /* also: does the name still lead to our vid?  LANE_CONTROL only */
+	void (*done)(struct vdi_proof *p);
+	void *owner;
+	/* ---- the outcome ---- */
+	enum vdi_verdict verdict;
+	enum exit_word word; /* for VDI_OTHER */
+	char why[SENTENCE_MAX];
+	/* ---- under way ---- */
+	struct call call;
+	struct sd_epoch_log epoch_log;
+	struct sd_inode_header header;
+};
+
+void vdi_prove(struct vdi_proof *p);
+
+#endif
