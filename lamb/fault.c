@@ -33,7 +33,7 @@ struct knobs {
 struct fault {
 	struct lamb *lamb;
 	struct knobs knobs;
-	uint32_t begun[256], ended[256]; /* requests, by opcode */
+	uint32_t begun[256], ended[256]; /* requests since the knobs were set, by opcode */
 	struct request *muted, **last_muted;
 	struct request *bag[SHUFFLE_BAG];
 	unsigned in_bag;
@@ -170,11 +170,6 @@ static int set(struct knobs *knobs, const char *text, char *why)
 	return error;
 }
 
-int fault_set(struct fault *fault, const char *text, char *why)
-{
-	return set(&fault->knobs, text, why);
-}
-
 static int set_from_file(struct knobs *knobs, const char *path, char *why)
 {
 	FILE *file = fopen(path, "re");
@@ -208,6 +203,8 @@ int fault_reload(struct fault *fault, char *const *given, unsigned nr, const cha
 	if (error)
 		return error;
 	fault->knobs = knobs;
+	memset(fault->begun, 0, sizeof fault->begun);
+	memset(fault->ended, 0, sizeof fault->ended);
 	fault->muted = NULL;
 	fault->last_muted = &fault->muted;
 	while (muted) {

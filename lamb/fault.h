@@ -22,9 +22,6 @@ extern const char *const fault_help;
 struct fault *fault_new(struct lamb *lamb); /* NULL on lack of memory */
 void fault_free(struct fault *fault);
 
-/* Sets "KNOB" or "KNOB=VALUE". 0, or -EINVAL with a sentence in why[200]. */
-int fault_set(struct fault *fault, const char *text, char *why);
-
 /*
  * Unsets all knobs, sets those of `given` (nr of them) and those in the file (may be NULL; one a
  * line, empty lines and # comments allowed), and lets go what is not to be held any more.

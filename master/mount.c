@@ -192,6 +192,8 @@ int mount_enter_utab_work(const void *arg, int keep, char *text)
 {
 	(void)keep;
 	(void)text;
+	/* one that was killed has left its line */
+	update_utab(arg, false);
 	return update_utab(arg, true);
 }
 

@@ -98,14 +98,14 @@ expect_result() {
 	raw snapshot v one
 	raw clone v@one c
 	raw write v 2000000 <"$dir/new"
-	raw write c 4000000 <"$dir/new"
+	raw write c 4500000 <"$dir/new"
 	local pass
 	for pass in 1 2; do
 		raw read v@one 0 8000000 | cmp - "$dir/old"
 		raw read v 0 2000000 | cmp - <(head -c 2000000 "$dir/old")
 		raw read v 2000000 3000000 | cmp - "$dir/new"
-		raw read c 0 4000000 | cmp - <(head -c 4000000 "$dir/old")
-		raw read c 4000000 3000000 | cmp - "$dir/new"
+		raw read c 0 4500000 | cmp - <(head -c 4500000 "$dir/old")
+		raw read c 4500000 3000000 | cmp - "$dir/new"
 		raw info v | grep -x "owned 2 inherited 0"
 		raw info c | grep -x "owned 1 inherited 1"
 		stop TERM
@@ -156,10 +156,33 @@ expect_result() {
 	start
 	raw create v $((16 << 20))
 	raw write v 0 <<<data
-	printf 'v' >"$dir/name"
-	local request="op=0x17 flags=1"
-	# the name block of 512 bytes is all "x": it has no NUL and is refused
-	expect_result 0x05 $request length=512 fill=512
+	raw mark-deleted v
+	[ -z "$(raw list)" ]
+	run raw create v $((16 << 20))
+	[[ $output == *"result 0x04"* ]]
+	[ "$(raw read v 0 4)" = data ]
+	stop TERM
+	start
+	raw list | grep "working v"
+	[ "$(raw read v 0 4)" = data ]
+	raw create empty $((16 << 20))
+	raw mark-deleted empty
+	raw create empty $((16 << 20))
+}
+
+@test "a format begins anew, with other locks and vids" {
+	start --no-lock
+	raw create v $((16 << 20))
+	raw write v 0 <<<data
+	raw format
+	[ -z "$(raw list)" ]
+	[ -z "$(find "$store" -name '*00*')" ]
+	raw create v $((16 << 20))
+	raw lock v | grep "result 0x00"
+	raw lock v | grep "result 0x07"
+	raw read v 0 4 | cmp - <(head -c 4 /dev/zero)
+	stop TERM
+	start
 	raw list | grep "working v"
 }
 

@@ -45,6 +45,10 @@ kill_after() {
 	pid=
 }
 
+stop_now() {
+	kill_after 0
+}
+
 raw() {
 	timeout 20 "$rawsheep" "$address" "$@"
 }
@@ -93,26 +97,33 @@ raw() {
 	[ "$reported" -gt "$round" ]
 }
 
-@test "kill -9 of a format: the old store or the new one" {
-	local round vid
-	for ((round = 0; round < 10; round++)); do
+@test "kill -9 in a format or a deletion: what was there is whole, or gone" {
+	local round client what
+	for ((round = 0; round < 20; round++)); do
 		rm -rf "$store"
 		start
-		raw create v $((16 << 20))
-		head -c 8388608 /dev/urandom >"$dir/data"
+		raw create v $((64 << 20)) 17
+		head -c 33554432 /dev/zero | tr '\0' 'x' >"$dir/data"
 		raw write v 0 <"$dir/data"
-		# MAKE_FS with a payload of "plain" is not what "request" can send; DEL_VDI is the
-		# other operation that removes things
-		raw delete v >/dev/null 2>&1 3>&- &
-		vid=$!
+		what=format
+		((round % 2)) && what="delete v"
+		# shellcheck disable=SC2086
+		raw $what >/dev/null 2>&1 3>&- &
+		client=$!
 		kill_after 0.00$((RANDOM % 10))
-		wait "$vid" || true
+		wait "$client" || true
 		start
 		if raw info v >"$dir/info" 2>/dev/null; then
-			# not deleted: each index entry there has its object
-			raw read v 0 8388608 >/dev/null
+			if [ "$what" = format ]; then
+				raw read v 0 33554432 | cmp - "$dir/data"
+			else # index entries go in runs; those that are left have their objects
+				[ -z "$(raw read v 0 33554432 | tr -d 'x\0' | head -c 1)" ]
+			fi
 		else
 			[ -z "$(raw list)" ]
+			[ "$(find "$store"/obj.* -name '00*' | wc -l)" = 0 ]
 		fi
+		[ "$(find "$store" -maxdepth 1 -name 'obj.*' | wc -l)" = 1 ]
+		stop_now
 	done
 }
