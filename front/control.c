@@ -67,9 +67,9 @@ static struct open_file *by_fh(const struct control *c, uint64_t fh)
 {
 	struct open_file *o;
 
-	TAILQ_FOREACH(o, &c->files, link)
-	if (o->fh == fh && !o->abandoned)
-		return o;
+	TAILQ_FOREACH (o, &c->files, link)
+		if (o->fh == fh && !o->abandoned)
+			return o;
 	return NULL;
 }
 
@@ -77,9 +77,9 @@ static struct open_file *by_number(const struct control *c, uint64_t number)
 {
 	struct open_file *o;
 
-	TAILQ_FOREACH(o, &c->files, link)
-	if (o->number == number)
-		return o;
+	TAILQ_FOREACH (o, &c->files, link)
+		if (o->number == number)
+			return o;
 	return NULL;
 }
 

@@ -265,10 +265,10 @@ static void list_all(struct listing *l, const struct front *f, const struct node
 			return;
 	if (dir->ino != VOLUME)
 		return;
-	TAILQ_FOREACH(v, &f->volumes, link)
-	if (v->listed && offset < (off_t)v->number + 2 &&
-	    !list(l, v->name, v->node, S_IFREG, (off_t)v->number + 2))
-		return;
+	TAILQ_FOREACH (v, &f->volumes, link)
+		if (v->listed && offset < (off_t)v->number + 2 &&
+		    !list(l, v->name, v->node, S_IFREG, (off_t)v->number + 2))
+			return;
 }
 
 static void tree_readdir(

@@ -331,9 +331,9 @@ struct volume *volume_by_number(const struct front *f, uint32_t number)
 {
 	struct volume *v;
 
-	TAILQ_FOREACH(v, &f->volumes, link)
-	if (v->number == number)
-		return v;
+	TAILQ_FOREACH (v, &f->volumes, link)
+		if (v->number == number)
+			return v;
 	return NULL;
 }
 
@@ -341,9 +341,9 @@ struct volume *volume_by_name(const struct front *f, const char *name)
 {
 	struct volume *v;
 
-	TAILQ_FOREACH(v, &f->volumes, link)
-	if (!strcmp(v->name, name))
-		return v;
+	TAILQ_FOREACH (v, &f->volumes, link)
+		if (!strcmp(v->name, name))
+			return v;
 	return NULL;
 }
 
@@ -351,9 +351,9 @@ struct volume *volume_by_node(const struct front *f, uint64_t node)
 {
 	struct volume *v;
 
-	TAILQ_FOREACH(v, &f->volumes, link)
-	if (v->node == node)
-		return v;
+	TAILQ_FOREACH (v, &f->volumes, link)
+		if (v->node == node)
+			return v;
 	return NULL;
 }
 
@@ -378,9 +378,9 @@ static void insert(struct front *f, struct volume *v)
 {
 	struct volume *next;
 
-	TAILQ_FOREACH(next, &f->volumes, link)
-	if (next->number > v->number)
-		break;
+	TAILQ_FOREACH (next, &f->volumes, link)
+		if (next->number > v->number)
+			break;
 	if (next)
 		TAILQ_INSERT_BEFORE(next, v, link);
 	else

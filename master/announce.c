@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SERVED 's'
@@ -23,7 +24,7 @@ static int parent = -1;   /* the pipe to it; -1: there is none */
 static int terminal = -1; /* where the line goes; -1: no more */
 static bool in_background, log_is_elsewhere;
 
-static _Noreturn void parent_main(int from)
+static _Noreturn void parent_main(int from, pid_t child)
 {
 	char how = 0;
 
@@ -34,17 +35,21 @@ static _Noreturn void parent_main(int from)
 		      "may "
 		      "tell more\n",
 		    stderr);
-	exit(how == SERVED ? 0 : 1);
+	if (how == SERVED)
+		exit(0);
+	/* when we have said that it failed, nothing of it is left */
+	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	exit(1);
 }
 
-int announce_open(bool background, bool logs_elsewhere)
+int announce_open(bool background)
 {
 	int ends[2];
 	pid_t pid;
 
 	terminal = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 4);
 	in_background = background;
-	log_is_elsewhere = logs_elsewhere;
 	if (!background)
 		return 0;
 	if (pipe2(ends, O_CLOEXEC))
@@ -54,12 +59,17 @@ int announce_open(bool background, bool logs_elsewhere)
 		return -errno;
 	if (pid) {
 		close(ends[1]);
-		parent_main(ends[0]);
+		parent_main(ends[0], pid);
 	}
 	close(ends[0]);
 	parent = ends[1];
 	setsid();
 	return 0;
+}
+
+void announce_log_is_elsewhere(void)
+{
+	log_is_elsewhere = true;
 }
 
 static void tell_parent(char how)

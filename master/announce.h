@@ -11,10 +11,12 @@
 
 /*
  * With `background`, forks: the parent waits and never returns, it exits with 0 when
- * announce_served() is called, else with 1.  logs_elsewhere: the log does not go to the terminal.
- * Returns 0 or -errno in the process that goes on.
+ * announce_served() is called, else with 1.  Returns 0 or -errno in the process that goes on.
  */
-int announce_open(bool background, bool logs_elsewhere);
+int announce_open(bool background);
+
+/* The log is open, and does not go to the terminal. */
+void announce_log_is_elsewhere(void);
 
 /* The mount serves: the parent ends, the terminal is let go of. */
 void announce_served(void);

@@ -103,6 +103,12 @@ void attach_is_late(struct volume *v)
 {
 	char targets[SENTENCE_MAX];
 
+	if (v->state == VOLUME_MOUNTING) {
+		detach_after(v, -ETIMEDOUT,
+		    "volume %s was not attached within %u s (--timeout): its mount is not served",
+		    v->shown, v->master->conf->timeout);
+		return;
+	}
 	trial_describe(v->trial, targets, sizeof targets);
 	detach_after(v, -ETIMEDOUT, "volume %s was not attached within %u s (--timeout): %s",
 	    v->shown, v->master->conf->timeout, targets);

@@ -19,6 +19,7 @@
 #define PAUSE 300          /* milliseconds before the list of targets is tried again */
 #define ORDERS_MAX 1600    /* above COMMANDS_MAX and LOCKS_MAX together */
 #define ANSWER_EXTRA 10000 /* milliseconds that an order has besides --timeout once it is sent */
+#define FAILED_WAIT 500    /* milliseconds that a worker has to end after it could not */
 #define STOP_LIMIT 3000
 
 enum state { IDLE, DIALLING, STARTING, SERVING, ENDING };
@@ -32,6 +33,8 @@ struct order {
 	void (*done)(int error, const char *sentence, void *arg);
 	void *arg;
 	bool sent;
+	unsigned tries; /* how often it was sent */
+	char *failed;   /* the worker could not do it; if it ends next, another may; else NULL */
 	struct event *limit;
 };
 
@@ -58,6 +61,7 @@ static void order_free(struct order *o)
 	TAILQ_REMOVE(&o->cluster->orders, o, link);
 	o->cluster->nr_orders--;
 	event_free(o->limit);
+	free(o->failed);
 	free(o);
 }
 
@@ -84,9 +88,9 @@ static struct order *find_order(struct cluster *c, uint64_t number)
 {
 	struct order *o;
 
-	TAILQ_FOREACH(o, &c->orders, link)
-	if (o->number == number && o->sent)
-		return o;
+	TAILQ_FOREACH (o, &c->orders, link)
+		if (o->number == number && o->sent && !o->failed)
+			return o;
 	return NULL;
 }
 
@@ -102,6 +106,7 @@ static void order_send(struct order *o)
 	struct chan *chan = o->cluster->process.chan;
 
 	o->sent = true;
+	o->tries++;
 	restart_limit(o, o->cluster->master->conf->timeout * 1000 + ANSWER_EXTRA);
 	if (o->command) {
 		struct msg_order payload = {.number = o->number,
@@ -127,6 +132,13 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (o->failed) {
+		char sentence[SENTENCE_MAX];
+
+		snprintf(sentence, sizeof sentence, "%s", o->failed);
+		order_answer(o, -EIO, "%s", sentence);
+		return;
+	}
 	if (o->sent) {
 		process_kill(&c->process, "it did not answer in time");
 		return;
@@ -182,9 +194,30 @@ static void serve(struct cluster *c)
 	c->master->daemon = c->target;
 	chan_talk(c->process.chan, TALK_SERVING);
 	log_debug("the cluster worker serves, through %s", c->target->text);
-	TAILQ_FOREACH(o, &c->orders, link)
-	if (!o->sent)
-		order_send(o);
+	TAILQ_FOREACH (o, &c->orders, link)
+		if (!o->sent)
+			order_send(o);
+}
+
+/* Asking again changes nothing: a table, or the release of a lock that is ours. */
+static bool may_repeat(const struct order *o)
+{
+	return o->tries <= o->cluster->trial->list->count &&
+	       (!o->command || o->command->verb == VERB_LIST);
+}
+
+/* A worker that loses its daemon says so of every order, and ends: then the next one is asked. */
+static void take_answer(struct order *o, const struct msg *m)
+{
+	const char *sentence = (const char *)m->tail;
+	int error = m->body.answered.error;
+
+	if (error == -EIO && may_repeat(o))
+		o->failed = strdup(sentence);
+	if (o->failed)
+		restart_limit(o, FAILED_WAIT);
+	else
+		order_answer(o, error, "%s", sentence);
 }
 
 static void take_table(struct order *o, struct msg *m)
@@ -216,7 +249,7 @@ static void on_message(struct msg *m, void *arg)
 	case MSG_ANSWER:
 		o = find_order(c, m->body.answered.number);
 		if (o)
-			order_answer(o, m->body.answered.error, "%s", (const char *)m->tail);
+			take_answer(o, m);
 		break;
 	case MSG_TABLE:
 		o = find_order(c, m->body.table.number);
@@ -230,15 +263,23 @@ static void on_message(struct msg *m, void *arg)
 	}
 }
 
-/* What it had been given is lost with it; what it had not is for the next. */
-static void fail_sent_orders(struct cluster *c, const char *words)
+/* What it had been given is for the next one where that may be, else it is answered. */
+static void settle_sent_orders(struct cluster *c, const char *words)
 {
 	struct order *o;
 
+	TAILQ_FOREACH (o, &c->orders, link) {
+		if (!o->sent || !may_repeat(o) || c->stopping)
+			continue;
+		o->sent = false;
+		free(o->failed);
+		o->failed = NULL;
+		restart_limit(o, c->master->conf->timeout * 1000);
+	}
 	do {
-		TAILQ_FOREACH(o, &c->orders, link)
-		if (o->sent)
-			break;
+		TAILQ_FOREACH (o, &c->orders, link)
+			if (o->sent)
+				break;
 		if (o)
 			order_answer(o, -EIO,
 			    "the cluster worker ended before it answered: %s; vdi/list shows what "
@@ -257,7 +298,7 @@ static void on_ended(const char *words, void *arg)
 		log_warning(
 		    "the cluster worker ended: %s; it is started again when it is needed", words);
 	c->state = IDLE;
-	fail_sent_orders(c, words);
+	settle_sent_orders(c, words);
 	if (c->stopping) {
 		stop_turn(c->master);
 		return;

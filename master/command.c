@@ -74,8 +74,7 @@ static bool must_wait(const struct command *c)
 {
 	const struct command *other;
 
-	TAILQ_FOREACH(other, &c->master->commands, link)
-	{
+	TAILQ_FOREACH (other, &c->master->commands, link) {
 		if (other == c)
 			return false;
 		if (is_change(other->verb) && !name_compare(&other->name, &c->name))
@@ -123,9 +122,9 @@ static struct command *next_waiting(struct master *m)
 {
 	struct command *c;
 
-	TAILQ_FOREACH(c, &m->commands, link)
-	if (!c->running && !must_wait(c))
-		return c;
+	TAILQ_FOREACH (c, &m->commands, link)
+		if (!c->running && !must_wait(c))
+			return c;
 	return NULL;
 }
 
@@ -144,8 +143,7 @@ static bool refuse_twice(struct command *c)
 
 	if (c->verb != VERB_MOUNT)
 		return false;
-	TAILQ_FOREACH(other, &c->master->commands, link)
-	{
+	TAILQ_FOREACH (other, &c->master->commands, link) {
 		if (other != c && other->verb == VERB_MOUNT &&
 		    !name_compare(&other->name, &c->name)) {
 			command_answer(c, -EEXIST, "volume %s is being attached already", c->shown);
@@ -205,9 +203,9 @@ void command_refuse_waiting(struct master *m)
 	struct command *c;
 
 	do {
-		TAILQ_FOREACH(c, &m->commands, link)
-		if (!c->running)
-			break;
+		TAILQ_FOREACH (c, &m->commands, link)
+			if (!c->running)
+				break;
 		if (c) {
 			c->running = true; /* its answer lets nobody else run */
 			command_answer(

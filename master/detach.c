@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define CONNECTION_LIMIT 2000 /* milliseconds from umount(2) to the kernel's word about it */
+#define STOP_LOCK_LIMIT 3000  /* milliseconds for the release of a lock when all ends */
 #define UNREADY_LIMIT 2000    /* milliseconds for a worker that had not begun */
 
 static unsigned limit_of(const struct volume *v)
@@ -56,14 +57,14 @@ static void abort_connection(struct volume *v)
 
 /* ---- a command, or the stop, tries umount(2) ---- */
 
-static void still_used(struct volume *v, const char *users)
+/* Nothing is changed by this try. */
+static void stays(struct volume *v, int error, const char *why, const char *more)
 {
 	struct command *c = v->detach;
 
 	v->state = v->state_before;
 	v->detach = NULL;
-	command_answer(c, -EBUSY, "volume %s is in use%s%s; nothing was changed", v->shown,
-	    users[0] ? " by " : "", users);
+	command_answer(c, error, "volume %s %s%s; nothing was changed", v->shown, why, more);
 }
 
 /* In use, and it ends all the same. */
@@ -88,12 +89,18 @@ static void on_tried(int error, const char *users, void *arg)
 		detach_turn(v);
 		return;
 	}
+	if (error == -EBUSY && !v->serving) {
+		/* aborted meanwhile: whoever holds it open holds nothing any more */
+		v->state = VOLUME_ENDING;
+		detach_turn(v);
+		return;
+	}
 	/* EINVAL: somebody detached it lazily, and uses it still */
 	if (error == -EBUSY || (error == -EINVAL && v->serving)) {
 		if (v->master->stop)
 			cut_off(v, users);
 		else
-			still_used(v, users);
+			stays(v, -EBUSY, users[0] ? "is in use by " : "is in use", users);
 		return;
 	}
 	if (!error || error == -EINVAL || error == -ENOENT) {
@@ -107,14 +114,7 @@ static void on_tried(int error, const char *users, void *arg)
 		    strerror(-error));
 		return;
 	}
-	v->state = v->state_before;
-	{
-		struct command *c = v->detach;
-
-		v->detach = NULL;
-		command_answer(
-		    c, error, "volume %s cannot be unmounted: %s", v->shown, strerror(-error));
-	}
+	stays(v, error, "cannot be unmounted: ", strerror(-error));
 }
 
 static void try_umount(struct volume *v)
@@ -143,10 +143,13 @@ void detach_for_stop(struct volume *v)
 
 void detach_hurry(struct volume *v)
 {
+	v->lock_is_late = true;
 	abort_connection(v);
 	errand_kill(v->errand);
 	generation_kill(&v->generation, "sheepfs ends without waiting for it");
-	if (v->state != VOLUME_ENDING)
+	if (v->state == VOLUME_ENDING)
+		detach_turn(v);
+	else
 		detach_after(v, -ESHUTDOWN, "volume %s: sheepfs is about to end", v->shown);
 }
 
@@ -198,6 +201,18 @@ static bool step_worker(struct volume *v)
 	return true;
 }
 
+/* A lock that a worker left is released first, so that the next attach finds none. */
+static bool step_lock(struct volume *v)
+{
+	unsigned limit = v->master->stop ? STOP_LOCK_LIMIT : limit_of(v);
+
+	if (v->lock_is_late || !locks_hold_up(v->master, &v->name))
+		return false;
+	if (!event_pending(v->timer, EV_TIMEOUT, NULL))
+		volume_set_timer(v, limit < limit_of(v) ? limit : limit_of(v));
+	return true;
+}
+
 static void finish(struct volume *v)
 {
 	struct master *m = v->master;
@@ -214,7 +229,9 @@ static void finish(struct volume *v)
 	volume_free(v);
 	if (attach)
 		command_answer(attach, error, "%s", sentence);
-	if (detach || !attach)
+	if (detach && error)
+		command_answer(detach, error, "%s", sentence);
+	else if (detach || !attach)
 		command_answer(detach, 0, "volume %s is detached", shown);
 	stop_turn(m);
 }
@@ -226,25 +243,25 @@ void detach_turn(struct volume *v)
 	event_del(v->pause);
 	dial_cancel(v->dial);
 	v->dial = NULL;
-	if (step_unmount(v) || step_connection(v))
-		return;
-	volume_clear_timer(v);
-	if (step_worker(v) || locks_hold_up(v->master, &v->name))
+	if (step_unmount(v) || step_connection(v) || step_worker(v) || step_lock(v))
 		return;
 	finish(v);
 }
 
-/* The kernel says nothing: another mount namespace holds a copy of the mount, or a caller sits in
- * it.  The device's end in the front ends it everywhere. */
+/* The timer of a step.  Where the kernel says nothing, another mount namespace holds a copy of the
+ * mount; the end of the device in the front ends it everywhere. */
 void detach_step_is_late(struct volume *v)
 {
-	if (!v->serving)
-		return;
-	log_info("volume %s: somebody still holds it open, perhaps in a container; its users get "
-		 "errors from now on",
-	    v->shown);
-	abort_connection(v);
-	v->serving = false;
+	if (v->serving) {
+		log_info(
+		    "volume %s: somebody still holds it open, perhaps in a container; its users "
+		    "get errors from now on",
+		    v->shown);
+		abort_connection(v);
+		v->serving = false;
+	} else {
+		v->lock_is_late = true;
+	}
 	detach_turn(v);
 }
 

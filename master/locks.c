@@ -68,8 +68,8 @@ void locks_left(struct master *m, const struct name *name, const char *shown, ui
 	struct lock *l;
 	unsigned count = 0;
 
-	LIST_FOREACH(l, &m->locks, link)
-	count++;
+	LIST_FOREACH (l, &m->locks, link)
+		count++;
 	l = count < LOCKS_MAX ? calloc(1, sizeof *l) : NULL;
 	if (!l) {
 		log_warning(
@@ -90,18 +90,18 @@ void locks_release_again(struct master *m, const struct name *name)
 {
 	struct lock *l;
 
-	LIST_FOREACH(l, &m->locks, link)
-	if (!l->releasing && !name_compare(&l->name, name))
-		release(l);
+	LIST_FOREACH (l, &m->locks, link)
+		if (!l->releasing && !name_compare(&l->name, name))
+			release(l);
 }
 
 bool locks_hold_up(const struct master *m, const struct name *name)
 {
 	const struct lock *l;
 
-	LIST_FOREACH(l, &m->locks, link)
-	if (l->releasing && !name_compare(&l->name, name))
-		return true;
+	LIST_FOREACH (l, &m->locks, link)
+		if (l->releasing && !name_compare(&l->name, name))
+			return true;
 	return false;
 }
 

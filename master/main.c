@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	error = announce_open(!conf.foreground, conf.log || !conf.foreground);
+	error = announce_open(!conf.foreground);
 	if (error)
 		fatal("it cannot go to the background: %s", strerror(-error));
 	error = open_log(&conf);
@@ -188,6 +188,8 @@ int main(int argc, char **argv)
 		announce_failed("the log file %s cannot be opened: %s", conf.log, strerror(-error));
 		return EXIT_FAILURE;
 	}
+	if (conf.log || !conf.foreground)
+		announce_log_is_elsewhere();
 	start_raise_limits();
 	if (start_check(&conf, master.mountpoint, why, sizeof why)) {
 		announce_failed("%s", why);

@@ -81,10 +81,9 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (p->child.pid) {
-		log_warning("%s is killed: %s", p->label, p->blame);
-		kill(p->child.pid, SIGKILL);
-	}
+	if (p->child.pid)
+		log_warning("%s is killed: %s", p->label, p->late);
+	process_kill(p, p->late);
 }
 
 void process_kill(struct process *p, const char *why)
@@ -101,8 +100,7 @@ void process_kill_later(struct process *p, unsigned milliseconds, const char *wh
 
 	if (!p->child.pid)
 		return;
-	if (!p->blame[0])
-		snprintf(p->blame, sizeof p->blame, "%s", why);
+	snprintf(p->late, sizeof p->late, "%s", why);
 	event_add(p->patience, &limit);
 }
 

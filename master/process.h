@@ -28,6 +28,7 @@ struct process {
 	struct event *patience;
 	char label[256];               /* "worker NAME[pid]" */
 	char blame[PROCESS_WORDS_MAX]; /* why we killed it; empty: we did not */
+	char late[PROCESS_WORDS_MAX];  /* why we shall, when our patience ends */
 	void (*message)(struct msg *m, void *arg);
 	void (*ended)(const char *words, void *arg);
 	void *arg;

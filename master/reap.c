@@ -16,9 +16,9 @@ static struct child *find(pid_t pid)
 {
 	struct child *c;
 
-	LIST_FOREACH(c, &children, link)
-	if (c->pid == pid)
-		return c;
+	LIST_FOREACH (c, &children, link)
+		if (c->pid == pid)
+			return c;
 	return NULL;
 }
 

@@ -22,6 +22,7 @@
 #define FRONT_LIMIT 3000 /* milliseconds that it may live on after the tree */
 #define UTAB_LIMIT 5000  /* milliseconds; somebody else may hold its lock */
 #define EXTRA 5000       /* milliseconds besides --timeout for all of it */
+#define LAST_LIMIT 1000  /* milliseconds for the last umount(2), when nothing else helped */
 #define HURRY 3000       /* milliseconds for the rest once we hurry */
 
 struct stop {
@@ -186,12 +187,15 @@ static void hurry(struct master *m)
 	set_limit(s->limit, HURRY);
 	each_volume(m, detach_hurry);
 	errand_kill(s->errand);
+	cluster_stop(m);
 	cluster_kill(m, "sheepfs ends without waiting for it");
 	stop_turn(m);
 }
 
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
+	struct mount_end_order order = {.lazy = true};
+	char text[ERRAND_TEXT_MAX];
 	struct master *m = arg;
 
 	(void)fd;
@@ -201,7 +205,10 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	/* the children die with us, the connections with the front */
-	log_error("%s does not go; umount -R -l %s does it", m->mountpoint, m->mountpoint);
+	memcpy(order.path, m->mountpoint, sizeof order.path);
+	errand_run(mount_end_work, &order, LAST_LIMIT, text);
+	log_error(
+	    "the end was cut short; umount -R -l %s helps if something is left", m->mountpoint);
 	m->exit_status = 1;
 	event_base_loopbreak(m->base);
 }

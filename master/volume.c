@@ -15,9 +15,9 @@ struct volume *volume_find(const struct master *m, const struct name *name)
 {
 	struct volume *v;
 
-	TAILQ_FOREACH(v, &m->volumes, link)
-	if (!name_compare(&v->name, name))
-		return v;
+	TAILQ_FOREACH (v, &m->volumes, link)
+		if (!name_compare(&v->name, name))
+			return v;
 	return NULL;
 }
 
@@ -25,9 +25,9 @@ struct volume *volume_by_number(const struct master *m, uint32_t number)
 {
 	struct volume *v;
 
-	TAILQ_FOREACH(v, &m->volumes, link)
-	if (v->number == number)
-		return v;
+	TAILQ_FOREACH (v, &m->volumes, link)
+		if (v->number == number)
+			return v;
 	return NULL;
 }
 

@@ -46,7 +46,8 @@ struct volume {
 	unsigned connection; /* its number, while mounted */
 	bool serving;        /* the front has its device, and the kernel has not ended it */
 	bool aborted;
-	int error; /* ENDING: what the commands are answered */
+	bool lock_is_late; /* nobody waits for its release any more */
+	int error;         /* ENDING: what the commands are answered */
 	char sentence[SENTENCE_MAX];
 };
 

@@ -50,10 +50,12 @@ setup_install() {
 	rm -f "$log"
 }
 
-# setup_build SOURCE BUILD [CONFIGURE-OPTION...]: an up-to-date build of SOURCE in BUILD.
+# setup_build SOURCE BUILD TARGETS [CONFIGURE-OPTION...]: an up-to-date build of SOURCE in BUILD.
 setup_build() {
 	local source=$1 build=$2 log
-	shift 2
+	local -a targets
+	read -ra targets <<<"$3"
+	shift 3
 	mkdir -p "$build"
 	log=$build/build.log
 	if [ ! -x "$source/configure" ] || [ "$source/configure.ac" -nt "$source/configure" ] ||
@@ -74,7 +76,7 @@ setup_build() {
 	fi
 	setup_say "building in $build"
 	local files=0
-	make -C "$build" -j"$(nproc)" "${SETUP_TARGETS[@]:-all}" 2>&1 | tee "$log" | while read -r line; do
+	make -C "$build" --no-print-directory -j"$(nproc)" "${targets[@]}" 2>&1 | tee "$log" | while read -r line; do
 		case $line in
 		*" CC "* | *" CCLD "*)
 			files=$((files + 1))

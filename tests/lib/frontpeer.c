@@ -141,9 +141,9 @@ static struct peer_volume *find(const struct peer *p, const struct msg_command *
 	memcpy(n.name, c->name, sizeof n.name);
 	memcpy(n.tag, c->tag, sizeof n.tag);
 	name_show(&n, shown);
-	LIST_FOREACH(v, &p->volumes, link)
-	if (!strcmp(v->shown, shown))
-		break;
+	LIST_FOREACH (v, &p->volumes, link)
+		if (!strcmp(v->shown, shown))
+			break;
 	return v;
 }
 
@@ -238,9 +238,9 @@ static struct peer_volume *by_number(const struct peer *p, uint32_t number)
 {
 	struct peer_volume *v;
 
-	LIST_FOREACH(v, &p->volumes, link)
-	if (v->number == number)
-		break;
+	LIST_FOREACH (v, &p->volumes, link)
+		if (v->number == number)
+			break;
 	return v;
 }
 
@@ -290,8 +290,7 @@ static void reaped(struct peer *p, pid_t pid, int status)
 		printf("front exit %d signal %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1,
 		    WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	}
-	LIST_FOREACH(v, &p->volumes, link)
-	{
+	LIST_FOREACH (v, &p->volumes, link) {
 		if (pid == v->mounter && !status) {
 			mounted(v);
 		} else if (pid == v->mounter) {

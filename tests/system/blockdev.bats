@@ -161,15 +161,11 @@ blocks_are() {
 		sync -f "$T/disk"
 		umount "$T/disk"
 		losetup -d "$loop"
-		wait_until 5 loop_free "$loop"
+		wait_until 10 no_loops
 		mount -o loop,ro "$file" "$T/disk"
 		cmp "$BATS_TEST_DIRNAME/lib.bash" "$T/disk/lib.bash"
-		umount "$T/disk"
+		unmount_disk "$T/disk"
 	done
-}
-
-loop_free() {
-	! losetup "$1" >/dev/null 2>&1
 }
 
 @test "a detach while it is in use is EBUSY, and it goes on" {

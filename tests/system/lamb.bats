@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 #
+# shellcheck disable=SC2086,SC2030,SC2031 # vids are hex digits; every test is a subshell of its own
+#
 # lamb by itself, through a client that shares no code with it.
 
 bats_require_minimum_version 1.5.0
@@ -99,8 +101,7 @@ expect_result() {
 	raw clone v@one c
 	raw write v 2000000 <"$dir/new"
 	raw write c 4500000 <"$dir/new"
-	local pass
-	for pass in 1 2; do
+	for _ in 1 2; do
 		raw read v@one 0 8000000 | cmp - "$dir/old"
 		raw read v 0 2000000 | cmp - <(head -c 2000000 "$dir/old")
 		raw read v 2000000 3000000 | cmp - "$dir/new"

@@ -141,13 +141,9 @@ abort_connection() {
 
 abort_all() {
 	local path number
-	{
-		cat "$T/connections" 2>/dev/null
-		for path in $(our_mounts fuse); do
-			connection_of "$path"
-		done
-	} | sort -u | while read -r number; do
-		[ ! -d "$T/fusectl/$number" ] || abort_connection "$number"
+	for path in $(our_mounts fuse); do
+		# only what is mounted now: numbers are given to others at once
+		number=$(connection_of "$path") && abort_connection "$number"
 	done
 }
 
@@ -155,10 +151,20 @@ our_loops() {
 	losetup --list --noheadings --raw --output NAME,BACK-FILE | awk -v dir="$T/" 'index($2, dir) == 1 { print $1 }'
 }
 
+# unmount_disk DIRECTORY: and waits for its loop device, which the kernel lets go a little later
+unmount_disk() {
+	umount "$1"
+	wait_until 10 no_loops
+}
+
+no_loops() {
+	[ -z "$(our_loops)" ]
+}
+
 # Processes that run under the uids of this test.
 our_confined() {
-	awk -v first="$uid_first" -v last="$((uid_first + 399))" '/^Uid:/ && $2 >= first && $2 <= last {
-		split(FILENAME, p, "/"); print p[3] }' /proc/[0-9]*/status 2>/dev/null
+	grep -s '^Uid:' /proc/[0-9]*/status | awk -v first="$uid_first" -v last="$((uid_first + 399))" \
+		'$2 >= first && $2 <= last { split($1, p, "/"); print p[3] }'
 }
 
 show_logs() {
@@ -207,7 +213,10 @@ end_test() {
 		left+=("a confined process: $pid $(cat "/proc/$pid/comm" 2>/dev/null)")
 		kill -KILL "$pid" 2>/dev/null || :
 	done
-	! grep -F "$T/" /run/mount/utab 2>/dev/null || left+=("a line in /run/mount/utab")
+	if grep -F "TARGET=$T/" /run/mount/utab 2>/dev/null; then
+		left+=("a line in /run/mount/utab")
+		flock /run/mount/utab.lock sed -i "\\|TARGET=$T/|d" /run/mount/utab
+	fi
 	[ ! -s "$T/watchdog.log" ] || left+=("time: $(cat "$T/watchdog.log")")
 	umount "$T/fusectl"
 	rm -rf --one-file-system "$T"
@@ -250,8 +259,9 @@ start_lamb() {
 	lamb_pids[$name]=$!
 	remember "$!"
 	wait_until 10 lamb_ready "$name"
-	line=$(grep ' on ' "$T/$name.ready")
-	address=${line##* }
+	line=$(<"$T/$name.ready")
+	line=${line##* on }
+	address=${line%% *}
 	lamb_ports[$name]=${address##*:}
 }
 
@@ -353,7 +363,6 @@ start_sheepfs() {
 	remember "$!"
 	use_sheepfs "$name"
 	wait_until 10 serving "$name"
-	connection_of "$mnt" >>"$T/connections"
 }
 
 # The next sheepfs' --uids.
@@ -456,7 +465,7 @@ create() {
 # attach NAME: as it is typed
 attach() {
 	order vdi/mount "$1"
-	connection_of "$mnt/volume/$1" >>"$T/connections"
+	mounted "$mnt/volume/$1" || fail "volume/$1 is not mounted"
 }
 
 detach() {

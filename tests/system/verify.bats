@@ -64,7 +64,7 @@ no_mismatch() {
 
 @test "a daemon that answers in random order: no mismatch" {
 	local options
-	fault lamb shuffle delay=1:3 delay=3:1
+	fault lamb shuffle delay=create:3 delay=write:1
 	start_sheepfs "$address"
 	attached one 256M
 	mapfile -t options < <(verify_options one 64M)
@@ -77,7 +77,7 @@ no_mismatch() {
 	start_sheepfs "$address"
 	attached one 64M object_size=1M
 	# late and shuffled answers keep writes in flight together
-	fault lamb shuffle delay=3:10 delay=1:10
+	fault lamb shuffle delay=write:10 delay=create:10
 	for w in 0 1 2 3 4 5; do
 		noise "$T/noise.$w" 262144
 		sums+=("$(digest "$T/noise.$w")")
@@ -100,7 +100,7 @@ no_mismatch() {
 	local round a b found left right
 	start_sheepfs "$address"
 	attached one 64M object_size=1M
-	fault lamb shuffle delay=3:10 delay=1:10
+	fault lamb shuffle delay=write:10 delay=create:10
 	noise "$T/a" 131072
 	noise "$T/b" 131072
 	left=$(head -c 65536 "$T/b" | sha256sum)
@@ -186,7 +186,7 @@ no_mismatch() {
 	attached one 64M
 	dd if=/dev/urandom of="$mnt/volume/one" bs=4k seek=8192 count=1 conv=notrunc status=none
 	before=$(proxy_count proxy requests)
-	cmp -n 33554432 "$mnt/volume/one" /dev/zero
+	dd if="$mnt/volume/one" bs=1M count=32 status=none | cmp -n 33554432 - /dev/zero
 	after=$(proxy_count proxy requests)
 	same "$before" "$after"
 	# and the proxy is on the way at all

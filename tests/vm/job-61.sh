@@ -53,10 +53,10 @@ order() {
 		"$mnt/$1" "$2" >/tmp/order.out 2>&1 || fail "echo $2 > $1"
 }
 
-# verify NAME FILE OPTION...: random blocks of 512 bytes to 1 MiB, read back and checked
+# verify NAME FILE SIZE OPTION...: random blocks of 512 bytes to 1 MiB, read back and checked
 verify() {
-	timeout 100 fio --name="$1" --filename="$2" --rw=randwrite --bsrange=512-1M --blockalign=512 --size=48M \
-		--verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=0 "${@:3}" >/tmp/fio.out 2>&1 ||
+	timeout 100 fio --name="$1" --filename="$2" --rw=randwrite --bsrange=512-1M --blockalign=512 --size="$3" \
+		--verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=0 "${@:4}" >/tmp/fio.out 2>&1 ||
 		fail "fio $1 (status $?)"
 	! grep -E 'verify:|bad magic|io_u error' /tmp/fio.out || fail "fio $1"
 	grep -q 'err= 0' /tmp/fio.out || fail "fio $1 says nothing"
@@ -71,7 +71,7 @@ running() {
 }
 
 no_more() {
-	[ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+	[ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
 # ends PID SECONDS: with SIGTERM, and status 0
@@ -96,7 +96,7 @@ loop_off() {
 
 [[ $(uname -r) == 6.1.* ]] || fail "this is kernel $(uname -r)"
 step "kernel $(uname -r)"
-echo 30 >/proc/sys/kernel/hung_task_timeout_secs
+echo 60 >/proc/sys/kernel/hung_task_timeout_secs
 
 ./lamb -p 0 /tmp/store >"$lamb_log" 2>&1 &
 lamb=$!
@@ -124,15 +124,15 @@ step "two volumes are attached"
 
 must mkfs.ext4 -q -F "$mnt/volume/v1"
 loop_on "$mnt/volume/v1"
-verify direct "$disk/direct" --ioengine=libaio --direct=1 --iodepth=32
-verify buffered "$disk/buffered" --ioengine=psync --direct=0 --fsync=16
-must dd if=/dev/urandom of="$disk/noise" bs=1M count=24 conv=fsync
+verify direct "$disk/direct" 16M --ioengine=libaio --direct=1 --iodepth=32
+verify buffered "$disk/buffered" 16M --ioengine=psync --direct=0 --fsync=16
+must dd if=/dev/urandom of="$disk/noise" bs=1M count=8 conv=fsync
 noise=$(sha256sum <"$disk/noise")
 loop_off
 step "ext4 on a loop device: fio finds what it wrote"
 
-verify direct "$mnt/volume/v2" --ioengine=libaio --direct=1 --iodepth=32
-verify buffered "$mnt/volume/v2" --ioengine=libaio --direct=0 --iodepth=32
+verify direct "$mnt/volume/v2" 64M --ioengine=libaio --direct=1 --iodepth=32
+verify buffered "$mnt/volume/v2" 32M --ioengine=libaio --direct=0 --iodepth=32
 step "the volume itself: fio finds what it wrote"
 
 order vdi/unmount v1

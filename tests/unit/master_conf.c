@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line and the addresses in it: what is understood, and that what is not is named.
+ */
+#include "tests/unit/unit.h"
+
+#include "master/conf.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+#define WORDS_MAX 8
+
+static int parse(const char *const *words, struct conf *c, char *why, size_t why_size)
+{
+	char *argv[WORDS_MAX + 2] = {(char *)"sheepfs"};
+	int argc = 1;
+
+	for (; argc <= WORDS_MAX && words[argc - 1]; argc++)
+		argv[argc] = (char *)words[argc - 1];
+	why[0] = 0;
+	return conf_parse(argc, argv, c, why, why_size);
+}
+
+static void test_defaults(void **state)
+{
+	static const char *const words[] = {"/mnt", NULL};
+	char why[512];
+	struct conf c;
+
+	(void)state;
+	unsetenv("SHEEPFS_LIBEXEC");
+	assert_int_equal(parse(words, &c, why, sizeof why), 0);
+	assert_string_equal(c.mountpoint, "/mnt");
+	assert_int_equal(c.targets.count, 1);
+	assert_string_equal(c.targets.targets[0].text, "127.0.0.1:7000");
+	assert_int_equal(c.timeout, 10);
+	assert_int_equal(c.uid_first, 1879050000);
+	assert_int_equal(c.uid_last, 1879054095);
+	assert_false(c.foreground || c.debug || c.help || c.version);
+	assert_null(c.log);
+	assert_string_equal(c.libexec, LIBEXECDIR);
+	setenv("SHEEPFS_LIBEXEC", "/build/libexec", 1);
+	assert_int_equal(parse(words, &c, why, sizeof why), 0);
+	assert_string_equal(c.libexec, "/build/libexec");
+	/* a relative one would mean something else after chdir(2) */
+	setenv("SHEEPFS_LIBEXEC", "libexec", 1);
+	assert_int_equal(parse(words, &c, why, sizeof why), 0);
+	assert_string_equal(c.libexec, LIBEXECDIR);
+	unsetenv("SHEEPFS_LIBEXEC");
+}
+
+static void test_options(void **state)
+{
+	static const char *const short_words[] = {
+	    "-fd", "-s", "10.0.0.1,10.0.0.2:7001", "-t", "25", "--log=/l", "/mnt", NULL};
+	static const char *const long_words[] = {"--uids", "500-599", "--sheep", "unix:/run/s",
+	    "--timeout=1", "/mnt", "--foreground", NULL};
+	static const char *const upstream[] = {"-a", "10.1.2.3", "-p", "7007", "-f", "/mnt", NULL};
+	static const char *const upstream6[] = {"--address=fe80::1", "/mnt", NULL};
+	char why[512];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(parse(short_words, &c, why, sizeof why), 0);
+	assert_true(c.foreground && c.debug);
+	assert_int_equal(c.targets.count, 2);
+	assert_string_equal(c.targets.targets[0].text, "10.0.0.1:7000");
+	assert_string_equal(c.targets.targets[1].text, "10.0.0.2:7001");
+	assert_int_equal(c.timeout, 25);
+	assert_string_equal(c.log, "/l");
+	assert_int_equal(parse(long_words, &c, why, sizeof why), 0);
+	assert_int_equal(c.uid_first, 500);
+	assert_int_equal(c.uid_last, 599);
+	assert_true(c.foreground);
+	assert_string_equal(c.mountpoint, "/mnt");
+	assert_int_equal(parse(upstream, &c, why, sizeof why), 0);
+	assert_string_equal(c.targets.targets[0].text, "10.1.2.3:7007");
+	assert_int_equal(parse(upstream6, &c, why, sizeof why), 0);
+	assert_string_equal(c.targets.targets[0].text, "[fe80::1]:7000");
+}
+
+static void test_help_and_version_ask_for_nothing_else(void **state)
+{
+	static const char *const help[] = {"-h", NULL};
+	static const char *const version[] = {"--version", NULL};
+	char why[512];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(parse(help, &c, why, sizeof why), 0);
+	assert_true(c.help);
+	assert_int_equal(parse(version, &c, why, sizeof why), 0);
+	assert_true(c.version);
+}
+
+static void test_wrong_options(void **state)
+{
+	static const struct {
+		const char *words[WORDS_MAX];
+		const char *named; /* is in the sentence */
+	} cases[] = {
+	    {{NULL}, "mount point"},
+	    {{"/a", "/b"}, "/b"},
+	    {{"-x", "/mnt"}, "-x"},
+	    {{"--nosuch", "/mnt"}, "--nosuch"},
+	    {{"--foreground=yes", "/mnt"}, "--foreground=yes"},
+	    {{"/mnt", "-s"}, "-s"},
+	    {{"/mnt", "--sheep"}, "--sheep"},
+	    {{"-t", "0", "/mnt"}, "\"0\""},
+	    {{"-t", "x", "/mnt"}, "\"x\""},
+	    {{"-t", "-5", "/mnt"}, "\"-5\""},
+	    {{"-t", "3601", "/mnt"}, "3601"},
+	    {{"-t", "99999999999999999999", "/mnt"}, "99999999999999999999"},
+	    {{"-p", "0", "/mnt"}, "\"0\""},
+	    {{"-p", "70000", "/mnt"}, "70000"},
+	    {{"-p", "7000x", "/mnt"}, "7000x"},
+	    {{"-a", "sheep.example", "/mnt"}, "sheep.example"},
+	    {{"-a", "", "/mnt"}, "\"\""},
+	    {{"-a", "10.0.0.1,10.0.0.2", "/mnt"}, "10.0.0.1,10.0.0.2"},
+	    {{"-s", "10.0.0.1", "-p", "7001", "/mnt"}, "--port"},
+	    {{"-s", "10.0.0.1", "-a", "10.0.0.2", "/mnt"}, "--address"},
+	    {{"--uids", "5", "/mnt"}, "\"5\""},
+	    {{"--uids", "x-9", "/mnt"}, "x-9"},
+	    {{"--uids", "0-100", "/mnt"}, "0-100"},
+	    {{"--uids", "500-400", "/mnt"}, "500-400"},
+	    {{"--uids", "500-501", "/mnt"}, "500-501"},
+	    {{"--uids", "1-4294967295", "/mnt"}, "1-4294967295"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char why[512];
+		struct conf c;
+
+		assert_int_equal(parse(cases[i].words, &c, why, sizeof why), -EINVAL);
+		if (!strstr(why, cases[i].named) || strchr(why, '\n'))
+			fail_msg("case %zu: \"%s\"", i, why);
+	}
+}
+
+static void test_targets(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+		int family;
+		unsigned port;
+	} cases[] = {
+	    {"10.0.0.1", "10.0.0.1:7000", AF_INET, 7000},
+	    {"10.0.0.1:1", "10.0.0.1:1", AF_INET, 1},
+	    {"10.0.0.1:65535", "10.0.0.1:65535", AF_INET, 65535},
+	    {"[::1]:7001", "[::1]:7001", AF_INET6, 7001},
+	    {"[::1]", "[::1]:7000", AF_INET6, 7000},
+	    {"fe80::1", "[fe80::1]:7000", AF_INET6, 7000},
+	    {"unix:/run/sheep.sock", "unix:/run/sheep.sock", AF_UNIX, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct target_list list;
+		const struct target *t = &list.targets[0];
+		unsigned port = 0;
+		char why[512];
+
+		assert_int_equal(target_parse_list(cases[i].text, &list, why, sizeof why), 0);
+		assert_int_equal(list.count, 1);
+		assert_string_equal(t->text, cases[i].shown);
+		assert_int_equal(t->address.ss_family, cases[i].family);
+		if (cases[i].family == AF_INET)
+			port = ntohs(((const struct sockaddr_in *)&t->address)->sin_port);
+		else if (cases[i].family == AF_INET6)
+			port = ntohs(((const struct sockaddr_in6 *)&t->address)->sin6_port);
+		else
+			assert_string_equal(
+			    ((const struct sockaddr_un *)&t->address)->sun_path, "/run/sheep.sock");
+		assert_int_equal(port, cases[i].port);
+	}
+}
+
+static void test_wrong_targets(void **state)
+{
+	static const struct {
+		const char *text, *named;
+	} cases[] = {
+	    {"", "\"\""},
+	    {"nonsense", "nonsense"},
+	    {"host.example:7000", "host.example"},
+	    {"10.0.0.300:7000", "10.0.0.300"},
+	    {"1.2.3:7000", "1.2.3"},
+	    {"10.0.0.1:", "10.0.0.1:"},
+	    {"10.0.0.1:0", "\"0\""},
+	    {"10.0.0.1:70000", "70000"},
+	    {"10.0.0.1:-1", "-1"},
+	    {"10.0.0.1: 7000", " 7000"},
+	    {"10.0.0.1:7000x", "7000x"},
+	    {"[::1:7000", "[::1:7000"},
+	    {"[::1]7000", "[::1]7000"},
+	    {"[10.0.0.1]:7000", "10.0.0.1"},
+	    {"10.0.0.1,,10.0.0.2", "\"\""},
+	    {"10.0.0.1,", "\"\""},
+	    {"unix:", "unix:"},
+	    {"unix:relative", "relative"},
+	    {"unix:/"
+	     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	     "xxxxxxxxxx"
+	     "xxxxxxxxxxxx",
+		"107 bytes"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct target_list list;
+		char why[512] = "";
+
+		assert_int_equal(target_parse_list(cases[i].text, &list, why, sizeof why), -EINVAL);
+		if (!strstr(why, cases[i].named) || strchr(why, '\n'))
+			fail_msg("\"%s\": \"%s\"", cases[i].text, why);
+	}
+}
+
+static void test_too_many_targets(void **state)
+{
+	char text[TARGETS_MAX * 10 + 10] = "10.0.0.1", why[512];
+	struct target_list list;
+
+	(void)state;
+	for (unsigned i = 1; i < TARGETS_MAX; i++)
+		strcat(text, ",10.0.0.1");
+	assert_int_equal(target_parse_list(text, &list, why, sizeof why), 0);
+	assert_int_equal(list.count, TARGETS_MAX);
+	strcat(text, ",10.0.0.1");
+	assert_int_equal(target_parse_list(text, &list, why, sizeof why), -EINVAL);
+}
+
+static void test_trial(void **state)
+{
+	struct target_list list;
+	struct trial t;
+	char text[512], small[24];
+
+	(void)state;
+	assert_int_equal(target_parse_list("10.0.0.1,10.0.0.2", &list, text, sizeof text), 0);
+	trial_begin(&t, &list);
+	assert_string_equal(trial_target(&t)->text, "10.0.0.1:7000");
+	trial_failed(&t, "Connection refused");
+	assert_string_equal(trial_target(&t)->text, "10.0.0.2:7000");
+	trial_describe(&t, text, sizeof text);
+	assert_string_equal(
+	    text, "10.0.0.1:7000: Connection refused; 10.0.0.2:7000: no answer in time");
+	trial_failed(&t, "it lies");
+	assert_null(trial_target(&t));
+	trial_failed(&t, "nobody is there to fail");
+	trial_again(&t);
+	assert_string_equal(trial_target(&t)->text, "10.0.0.1:7000");
+	trial_failed(&t, "No route to host");
+	trial_describe(&t, text, sizeof text);
+	assert_string_equal(text, "10.0.0.1:7000: No route to host; 10.0.0.2:7000: it lies");
+	trial_describe(&t, small, sizeof small);
+	assert_string_equal(small, "10.0.0.1:7000: No route");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_options),
+	    cmocka_unit_test(test_help_and_version_ask_for_nothing_else),
+	    cmocka_unit_test(test_wrong_options),
+	    cmocka_unit_test(test_targets),
+	    cmocka_unit_test(test_wrong_targets),
+	    cmocka_unit_test(test_too_many_targets),
+	    cmocka_unit_test(test_trial),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
