@@ -4,6 +4,7 @@
  */
 #include "master/attach.h"
 
+#include "include/words.h"
 #include "ipc/log.h"
 #include "master/command.h"
 #include "master/detach.h"
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAUSE 300        /* milliseconds before the list of targets is tried again */
@@ -89,12 +91,30 @@ void attach_again(struct volume *v)
 	try_next(v);
 }
 
+/* The daemon's doing, or at least not a fault of ours. */
+static bool is_daemon_word(int status)
+{
+	static const int words[] = {EXIT_REFUSED, EXIT_DAEMON_LOST, EXIT_DAEMON_MUTE,
+	    EXIT_DAEMON_LIES, EXIT_VOLUME_CHANGED};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (WIFEXITED(status) && WEXITSTATUS(status) == words[i])
+			return true;
+	return false;
+}
+
+/* A worker that broke may have been broken by what this daemon said; where every daemon does it,
+ * trying again is of no use. */
 void attach_worker_ended(struct volume *v, const char *words)
 {
 	struct generation *g = &v->generation;
 
 	if (g->refused && !g->elsewhere)
 		detach_after(v, g->refused, "%s", g->sentence);
+	else if (!g->refused && !is_daemon_word(g->process.status) &&
+		 v->trial->at + 1 == v->trial->list->count)
+		detach_after(
+		    v, -EIO, "volume %s was not attached: its worker ended: %s", v->shown, words);
 	else
 		try_elsewhere(v, g->refused ? g->sentence : words);
 }

@@ -368,8 +368,10 @@ static void try_next(struct cluster *c)
 
 static struct order *order_new(struct cluster *c)
 {
-	struct order *o = c->nr_orders < ORDERS_MAX ? calloc(1, sizeof *o) : NULL;
+	struct order *o = NULL;
 
+	if (c->nr_orders < ORDERS_MAX && !c->stopping)
+		o = calloc(1, sizeof *o);
 	if (!o)
 		return NULL;
 	o->limit = evtimer_new(c->master->base, on_limit, o);
@@ -415,7 +417,7 @@ int cluster_release(struct master *m, uint32_t vid,
 	struct order *o = order_new(m->cluster);
 
 	if (!o)
-		return -EBUSY;
+		return m->cluster->stopping ? -ESHUTDOWN : -EBUSY;
 	o->vid = vid;
 	o->done = done;
 	o->arg = arg;

@@ -42,17 +42,16 @@ static void start_umount(struct volume *v, bool lazy, void (*done)(int, const ch
 		done(-ENOMEM, "", v);
 }
 
-static void abort_connection(struct volume *v)
+/* The front closes its device, which ends the connection everywhere, for whoever still uses it;
+ * unlike an abort by number this can never meet somebody else's.  The worker must know that it is
+ * to finish. */
+static void end_connection(struct volume *v)
 {
-	int error;
-
-	if (v->aborted || !v->connection)
-		return;
-	v->aborted = true;
-	error = mount_abort(v->connection);
-	if (error && error != -ENOENT)
-		log_debug("volume %s: connection %u cannot be aborted: %s", v->shown, v->connection,
-		    strerror(-error));
+	generation_drain(&v->generation, v->generation.is_ready ? limit_of(v) : UNREADY_LIMIT);
+	if (v->shown_by_front)
+		front_remove_volume(v->master, v);
+	v->shown_by_front = false;
+	v->serving = false;
 }
 
 /* ---- a command, or the stop, tries umount(2) ---- */
@@ -74,6 +73,7 @@ static void cut_off(struct volume *v, const char *users)
 	    "volume/%s is in use%s%s; detached lazily: its users get errors (ENOTCONN) from now "
 	    "on",
 	    v->shown, users[0] ? " by " : "", users);
+	v->forced = true;
 	v->state = VOLUME_ENDING;
 	detach_turn(v);
 }
@@ -83,14 +83,10 @@ static void on_tried(int error, const char *users, void *arg)
 	struct volume *v = arg;
 
 	v->errand = NULL;
-	if (v->state != VOLUME_DETACHING) {
-		/* something else put it on the road down meanwhile */
-		v->mounted = v->mounted && error;
-		detach_turn(v);
-		return;
-	}
-	if (error == -EBUSY && !v->serving) {
-		/* aborted meanwhile: whoever holds it open holds nothing any more */
+	v->mounted = v->mounted && error;
+	/* something else put it on the road down meanwhile, or it was aborted: then whoever holds
+	 * it open holds nothing any more */
+	if (v->state != VOLUME_DETACHING || (error == -EBUSY && !v->serving)) {
 		v->state = VOLUME_ENDING;
 		detach_turn(v);
 		return;
@@ -144,7 +140,6 @@ void detach_for_stop(struct volume *v)
 void detach_hurry(struct volume *v)
 {
 	v->lock_is_late = true;
-	abort_connection(v);
 	errand_kill(v->errand);
 	generation_kill(&v->generation, "sheepfs ends without waiting for it");
 	if (v->state == VOLUME_ENDING)
@@ -178,17 +173,14 @@ static bool step_unmount(struct volume *v)
 	return true;
 }
 
-/* Those who still use it are told at once. */
+/* After an orderly umount(2) the kernel says so at once; else nobody is waited for. */
 static bool step_connection(struct volume *v)
 {
-	if (!v->serving)
-		return false;
-	if (!event_pending(v->timer, EV_TIMEOUT, NULL)) {
+	if (v->serving && (v->error || v->forced))
+		end_connection(v);
+	if (v->serving && !event_pending(v->timer, EV_TIMEOUT, NULL))
 		volume_set_timer(v, CONNECTION_LIMIT);
-		if (v->error || v->master->stop)
-			abort_connection(v);
-	}
-	return true;
+	return v->serving;
 }
 
 static bool step_worker(struct volume *v)
@@ -249,7 +241,7 @@ void detach_turn(struct volume *v)
 }
 
 /* The timer of a step.  Where the kernel says nothing, another mount namespace holds a copy of the
- * mount; the end of the device in the front ends it everywhere. */
+ * mount. */
 void detach_step_is_late(struct volume *v)
 {
 	if (v->serving) {
@@ -257,8 +249,7 @@ void detach_step_is_late(struct volume *v)
 		    "volume %s: somebody still holds it open, perhaps in a container; its users "
 		    "get errors from now on",
 		    v->shown);
-		abort_connection(v);
-		v->serving = false;
+		end_connection(v);
 	} else {
 		v->lock_is_late = true;
 	}

@@ -10,6 +10,7 @@
 #include "master/detach.h"
 #include "master/volume.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static void release(struct lock *l)
 
 	l->releasing = !error;
 	if (error)
-		tell_left(l, strerror(-error));
+		tell_left(l, error == -ESHUTDOWN ? "sheepfs is about to end" : strerror(-error));
 }
 
 void locks_left(struct master *m, const struct name *name, const char *shown, uint32_t vid)

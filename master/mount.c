@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define TREE_SOURCE "sheepfs"
-#define CONNECTIONS "/sys/fs/fuse/connections"
 #define PID_ATTRIBUTE "pid"
 
 /* ---- mounting ---- */
@@ -80,34 +79,6 @@ int mount_end_work(const void *arg, int keep, char *text)
 		error = -errno;
 	if (error == -EBUSY)
 		users_find(order->path, order->mount_id, text, ERRAND_TEXT_MAX);
-	return error;
-}
-
-static int write_abort(unsigned connection)
-{
-	char path[64];
-	int fd, error = 0;
-
-	snprintf(path, sizeof path, CONNECTIONS "/%u/abort", connection);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, "1", 1) < 0)
-		error = -errno;
-	close(fd);
-	return error;
-}
-
-int mount_abort(unsigned connection)
-{
-	int error = write_abort(connection);
-
-	/* containers and small machines have not mounted it */
-	if (error == -ENOENT && access(CONNECTIONS, F_OK) == 0 &&
-	    !mount("fusectl", CONNECTIONS, "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) {
-		error = write_abort(connection);
-		umount2(CONNECTIONS, MNT_DETACH);
-	}
 	return error;
 }
 

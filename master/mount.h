@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mounting and unmounting, abort, and the line in /run/mount/utab.
+ * Mounting and unmounting, and the line in /run/mount/utab.
  *
  * Everything that takes a path below our own mounts is an errand's work (errand.h), to be run in a
  * child; the others say so.  Never decides what is mounted or ended.
@@ -60,9 +60,5 @@ int mount_leave_utab_work(const void *arg, int keep, char *text);
 
 /* The process number in that line, 0 when there is none. */
 int mount_served_by(const char *target);
-
-/* Ends a FUSE connection: its callers get errors from now on.  Never waits.  Returns 0 or -errno.
- */
-int mount_abort(unsigned connection);
 
 #endif

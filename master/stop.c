@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRONT_LIMIT 3000 /* milliseconds that it may live on after the tree */
+#define FRONT_LIMIT 1000 /* milliseconds that it may live on after the tree */
 #define UTAB_LIMIT 5000  /* milliseconds; somebody else may hold its lock */
 #define EXTRA 5000       /* milliseconds besides --timeout for all of it */
 #define LAST_LIMIT 1000  /* milliseconds for the last umount(2), when nothing else helped */
@@ -59,7 +59,7 @@ static void start_umount(struct master *m, bool lazy, void (*done)(int, const ch
 		done(-ENOMEM, "", m);
 }
 
-/* Its users are told at once; then the front sees the end. */
+/* Its users are told at once: the device is closed with the front. */
 static void on_lazily_unmounted(int error, const char *text, void *arg)
 {
 	struct master *m = arg;
@@ -72,7 +72,7 @@ static void on_lazily_unmounted(int error, const char *text, void *arg)
 		    strerror(-error), m->mountpoint);
 		m->exit_status = 1;
 	}
-	mount_abort(m->connection);
+	front_kill(m, "the tree is gone");
 	stop_turn(m);
 }
 
@@ -182,7 +182,6 @@ static void hurry(struct master *m)
 
 	if (s->hurried)
 		return;
-	log_warning("the end takes too long: what is not finished by now stays unfinished");
 	s->hurried = true;
 	set_limit(s->limit, HURRY);
 	each_volume(m, detach_hurry);
@@ -201,6 +200,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (!m->stop->hurried) {
+		log_warning("the end takes too long: what is not finished by now stays unfinished");
 		hurry(m);
 		return;
 	}

@@ -45,9 +45,9 @@ struct volume {
 	int mount_id;
 	unsigned connection; /* its number, while mounted */
 	bool serving;        /* the front has its device, and the kernel has not ended it */
-	bool aborted;
-	bool lock_is_late; /* nobody waits for its release any more */
-	int error;         /* ENDING: what the commands are answered */
+	bool forced;         /* its users are not asked */
+	bool lock_is_late;   /* nobody waits for its release any more */
+	int error;           /* ENDING: what the commands are answered */
 	char sentence[SENTENCE_MAX];
 };
 

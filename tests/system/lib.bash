@@ -167,6 +167,10 @@ our_confined() {
 		'$2 >= first && $2 <= last { split($1, p, "/"); print p[3] }'
 }
 
+no_confined() {
+	[ -z "$(our_confined)" ]
+}
+
 show_logs() {
 	local file
 	for file in "$T"/*.log "$T"/*.out; do
@@ -209,6 +213,7 @@ end_test() {
 	for pid in "${proxy_pids[@]}" "${lamb_pids[@]}"; do
 		end_process "$pid" 5 || left+=("a daemon, process $pid")
 	done
+	wait_until 2 no_confined 2>/dev/null || :
 	for pid in $(our_confined); do
 		left+=("a confined process: $pid $(cat "/proc/$pid/comm" 2>/dev/null)")
 		kill -KILL "$pid" 2>/dev/null || :

@@ -51,10 +51,6 @@ nothing_left() {
 	fi
 }
 
-no_confined() {
-	[ -z "$(our_confined)" ]
-}
-
 # A line for people about it is in the log or on the terminal.
 logged() {
 	grep -q -- "$1" "$sheepfs_log" "$T/mnt.out" 2>/dev/null
