@@ -13,8 +13,10 @@ setup() {
 }
 
 teardown() {
-	real_stop
-	end_test
+	local status=0
+	end_test || status=$?
+	real_stop || status=$?
+	return "$status"
 }
 
 # Directories of /usr/share, smallest first, as far as they fit; fewer for a slow build.

@@ -223,6 +223,9 @@ end_test() {
 		flock /run/mount/utab.lock sed -i "\\|TARGET=$T/|d" /run/mount/utab
 	fi
 	[ ! -s "$T/watchdog.log" ] || left+=("time: $(cat "$T/watchdog.log")")
+	if grep -s -E 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$T"/*.log "$T"/*.out; then
+		left+=("a sanitizer's report")
+	fi
 	umount "$T/fusectl"
 	rm -rf --one-file-system "$T"
 	[ ${#left[@]} = 0 ] || fail "left behind: $(printf '%s; ' "${left[@]}")"

@@ -181,6 +181,30 @@ stop_background() {
 	fault lamb
 }
 
+@test "SIGTERM when the daemon has just died" {
+	start_sheepfs "$address" -t 3
+	attached one 16M
+	attached two 16M
+	dd if=/dev/urandom of="$(volume one)" bs=1M count=1 conv=notrunc status=none
+	kill_lamb lamb
+	stop_sheepfs
+	same 0 "$exit_status"
+	nothing_left
+}
+
+@test "volumes that failed are detached by SIGTERM, too" {
+	start_sheepfs "$address" -t 3
+	attached one 16M
+	attached two 16M
+	kill_lamb lamb
+	wait_until 5 fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
+	client tail -f "$(volume two)"
+	sleep 0.3
+	stop_sheepfs
+	same 0 "$exit_status"
+	nothing_left
+}
+
 @test "a stale mount of a crash is cleaned up at the next start" {
 	start_sheepfs "$address"
 	attached one 16M

@@ -12,8 +12,10 @@ setup() {
 }
 
 teardown() {
-	real_stop
-	end_test
+	local status=0
+	end_test || status=$?
+	real_stop || status=$?
+	return "$status"
 }
 
 # raw_read NAME and raw_write NAME OFFSET SIZE: by another client

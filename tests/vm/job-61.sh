@@ -56,7 +56,7 @@ order() {
 # verify NAME FILE SIZE OPTION...: random blocks of 512 bytes to 1 MiB, read back and checked
 verify() {
 	timeout 100 fio --name="$1" --filename="$2" --rw=randwrite --bsrange=512-1M --blockalign=512 --size="$3" \
-		--verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=0 "${@:4}" >/tmp/fio.out 2>&1 ||
+		--verify=crc32c --do_verify=1 --verify_fatal=1 "${@:4}" >/tmp/fio.out 2>&1 ||
 		fail "fio $1 (status $?)"
 	! grep -E 'verify:|bad magic|io_u error' /tmp/fio.out || fail "fio $1"
 	grep -q 'err= 0' /tmp/fio.out || fail "fio $1 says nothing"
@@ -145,8 +145,9 @@ order vdi/unmount v1
 [ ! -e "$mnt/volume/v1" ] || fail "v1 is still there"
 order vdi/mount v1
 must fsck.ext4 -fn "$mnt/volume/v1"
-loop_on "$mnt/volume/v1" --read-only
+loop_on "$mnt/volume/v1" --direct-io=on
 [ "$(sha256sum <"$disk/noise")" = "$noise" ] || fail "other bytes after detach and attach"
+verify buffered "$disk/buffered" 16M --ioengine=psync --direct=0 --fsync=16 --verify_only=1
 loop_off
 order vdi/unmount v1
 step "the same after detach and attach, and fsck finds nothing"
