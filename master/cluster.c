@@ -391,7 +391,8 @@ static void order_begin(struct order *o)
 	struct cluster *c = o->cluster;
 
 	restart_limit(o, c->master->conf->timeout * 1000);
-	if (c->state == SERVING)
+	/* one whose conversation is over is about to be reaped, and then the next is started */
+	if (c->state == SERVING && c->process.chan)
 		order_send(o);
 	else if (c->state == IDLE && !c->process.lives)
 		try_next(c);

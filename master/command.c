@@ -32,8 +32,6 @@ static bool is_change(enum verb verb)
 	return verb == VERB_MOUNT || verb == VERB_UNMOUNT || verb == VERB_CREATE;
 }
 
-static void run_waiting(struct master *m);
-
 static void forget(struct command *c)
 {
 	struct master *m = c->master;
@@ -41,7 +39,7 @@ static void forget(struct command *c)
 	TAILQ_REMOVE(&m->commands, c, link);
 	m->nr_commands--;
 	free(c);
-	run_waiting(m);
+	command_run_waiting(m);
 }
 
 void command_answer(struct command *c, int error, const char *format, ...)
@@ -69,11 +67,14 @@ void command_answer_table(struct command *c, int fd)
 	forget(c);
 }
 
-/* An earlier command on the same name that is not answered yet. */
+/* An earlier command on the same name is not answered yet, or an umount(8) by hand is under way. */
 static bool must_wait(const struct command *c)
 {
+	struct volume *v = c->verb == VERB_MOUNT ? volume_find(c->master, &c->name) : NULL;
 	const struct command *other;
 
+	if (v && (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING || detach_by_hand(v)))
+		return true;
 	TAILQ_FOREACH (other, &c->master->commands, link) {
 		if (other == c)
 			return false;
@@ -128,7 +129,7 @@ static struct command *next_waiting(struct master *m)
 	return NULL;
 }
 
-static void run_waiting(struct master *m)
+void command_run_waiting(struct master *m)
 {
 	struct command *c;
 
@@ -195,7 +196,7 @@ void command_receive(struct master *m, const struct msg *message)
 	if (is_change(c->verb) && !c->name.name[0])
 		command_answer(c, -EINVAL, "the name is empty; nothing was changed");
 	else if (!refuse_twice(c))
-		run_waiting(m);
+		command_run_waiting(m);
 }
 
 void command_refuse_waiting(struct master *m)

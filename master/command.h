@@ -36,6 +36,9 @@ __attribute__((format(printf, 3, 4))) void command_answer(
 /* Answers it with a table, whose descriptor is owned from now on; the command is gone then. */
 void command_answer_table(struct command *c, int fd);
 
+/* What a command may have waited for is over. */
+void command_run_waiting(struct master *m);
+
 /* sheepfs is about to end: answers all that have not begun. */
 void command_refuse_waiting(struct master *m);
 

@@ -59,11 +59,35 @@ static void end_connection(struct volume *v)
 /* Nothing is changed by this try. */
 static void stays(struct volume *v, int error, const char *why, const char *more)
 {
+	struct master *m = v->master;
 	struct command *c = v->detach;
 
 	v->state = v->state_before;
 	v->detach = NULL;
 	command_answer(c, error, "volume %s %s%s; nothing was changed", v->shown, why, more);
+	command_run_waiting(m);
+}
+
+/*
+ * Its mount is gone and its connection is not: somebody unmounted it lazily and uses it still, or
+ * the mount lives on for a moment in a process that is being started with a mount namespace of its
+ * own.
+ */
+static void await_connection(struct volume *v)
+{
+	v->mounted = false;
+	volume_set_timer(v, CONNECTION_LIMIT);
+}
+
+bool detach_by_hand(struct volume *v)
+{
+	if ((v->state != VOLUME_READY && v->state != VOLUME_FAILED) || !v->serving || v->lingers ||
+	    mountinfo_lists(MOUNTINFO_FILE, v->connection))
+		return false;
+	v->state_before = v->state;
+	v->state = VOLUME_DETACHING;
+	await_connection(v);
+	return true;
 }
 
 /* In use, and it ends all the same. */
@@ -91,7 +115,10 @@ static void on_tried(int error, const char *users, void *arg)
 		detach_turn(v);
 		return;
 	}
-	/* EINVAL: somebody detached it lazily, and uses it still */
+	if (error == -EINVAL && v->serving && !v->lingers) {
+		await_connection(v);
+		return;
+	}
 	if (error == -EBUSY || (error == -EINVAL && v->serving)) {
 		if (v->master->stop)
 			cut_off(v, users);
@@ -225,6 +252,7 @@ static void finish(struct volume *v)
 		command_answer(detach, error, "%s", sentence);
 	else if (detach || !attach)
 		command_answer(detach, 0, "volume %s is detached", shown);
+	command_run_waiting(m);
 	stop_turn(m);
 }
 
@@ -238,6 +266,15 @@ void detach_turn(struct volume *v)
 	if (step_unmount(v) || step_connection(v) || step_worker(v) || step_lock(v))
 		return;
 	finish(v);
+}
+
+static void connection_lingers(struct volume *v)
+{
+	v->lingers = true;
+	if (v->master->stop)
+		cut_off(v, "");
+	else
+		stays(v, -EBUSY, "is in use: it was unmounted lazily", "");
 }
 
 /* The timer of a step.  Where the kernel says nothing, another mount namespace holds a copy of the
@@ -311,7 +348,12 @@ void detach_connection_ended(struct volume *v)
 		v->state = VOLUME_ENDING;
 		detach_turn(v);
 		break;
-	case VOLUME_DETACHING: /* umount(2) comes back next */
+	case VOLUME_DETACHING:
+		if (v->errand)
+			break; /* umount(2) comes back next */
+		volume_clear_timer(v);
+		v->state = VOLUME_ENDING;
+		detach_turn(v);
 		break;
 	default:
 		volume_clear_timer(v);

@@ -10,11 +10,17 @@
 #ifndef SHEEPFS_MASTER_DETACH_H
 #define SHEEPFS_MASTER_DETACH_H
 
+#include <stdbool.h>
+
 struct command;
 struct volume;
 
 /* Detaches it unless it is in use, and answers the command. */
 void detach_begin(struct volume *v, struct command *c);
+
+/* Whether it was unmounted by hand and its connection has not ended yet: it is waited for, a
+ * moment. */
+bool detach_by_hand(struct volume *v);
 
 /* It goes whoever uses it; its commands get this answer. */
 __attribute__((format(printf, 3, 4))) void detach_after(

@@ -37,7 +37,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (v->state == VOLUME_ENDING)
+	if (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING)
 		detach_step_is_late(v);
 	else
 		attach_is_late(v);

@@ -20,7 +20,7 @@ enum volume_state {
 	VOLUME_MOUNTING,  /* it is ready; its mount is being made and served */
 	VOLUME_READY,     /* callers use it */
 	VOLUME_FAILED,    /* its worker is gone: callers get errors until it is detached */
-	VOLUME_DETACHING, /* umount(2) is being tried, which may say "busy" */
+	VOLUME_DETACHING, /* umount(2) is being tried, which may say "busy", or was done by hand */
 	VOLUME_ENDING,    /* on the road down, from which nothing comes back */
 };
 
@@ -45,6 +45,7 @@ struct volume {
 	int mount_id;
 	unsigned connection; /* its number, while mounted */
 	bool serving;        /* the front has its device, and the kernel has not ended it */
+	bool lingers;        /* its connection outlived its mount: somebody uses it */
 	bool forced;         /* its users are not asked */
 	bool lock_is_late;   /* nobody waits for its release any more */
 	int error;           /* ENDING: what the commands are answered */

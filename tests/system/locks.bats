@@ -94,6 +94,27 @@ released() {
 	return "$status"
 }
 
+@test "all workers end at one moment: their locks are released by the next cluster worker" {
+	local name workers=()
+	attached two 16M
+	attached three 16M
+	for name in one two three; do
+		workers+=("$(worker_pid "$name")")
+	done
+	workers+=("$(cluster_pid)")
+	# a stopped master finds all of it at once
+	kill -STOP "$sheepfs_pid"
+	kill -KILL "${workers[@]}"
+	sleep 0.2
+	kill -CONT "$sheepfs_pid"
+	for name in one two three; do
+		wait_until 10 released "$name"
+		detach "$name"
+		attach "$name"
+	done
+	tree_serves
+}
+
 @test "a daemon that dies: EIO, the log names the cause, and with a new one it comes back" {
 	noise "$T/noise" 100000
 	dd if="$T/noise" of="$(volume one)" bs=100000 conv=notrunc,fsync status=none
