@@ -145,7 +145,8 @@ void attach_begin(struct master *m, struct command *c)
 		return;
 	}
 	if (v) {
-		command_answer(c, -EEXIST, "volume %s is attached already", c->shown);
+		command_answer(c, -EEXIST, "volume %s is attached already%s", c->shown,
+		    v->lingers ? ": it was unmounted lazily and is still in use" : "");
 		return;
 	}
 	v = volume_new(m, c);

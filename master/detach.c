@@ -281,6 +281,10 @@ static void connection_lingers(struct volume *v)
  * mount. */
 void detach_step_is_late(struct volume *v)
 {
+	if (v->state == VOLUME_DETACHING) {
+		connection_lingers(v);
+		return;
+	}
 	if (v->serving) {
 		log_info(
 		    "volume %s: somebody still holds it open, perhaps in a container; its users "

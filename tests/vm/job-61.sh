@@ -55,8 +55,8 @@ order() {
 
 # verify NAME FILE SIZE OPTION...: random blocks of 512 bytes to 1 MiB, read back and checked
 verify() {
-	timeout 100 fio --name="$1" --filename="$2" --rw=randwrite --bsrange=512-1M --blockalign=512 --size="$3" \
-		--verify=crc32c --do_verify=1 --verify_fatal=1 "${@:4}" >/tmp/fio.out 2>&1 ||
+	timeout 100 fio --name="$1" --filename="$2" --size="$3" --rw=randwrite --bsrange=512-1M \
+		--blockalign=512 --verify=crc32c --do_verify=1 --verify_fatal=1 "${@:4}" >/tmp/fio.out 2>&1 ||
 		fail "fio $1 (status $?)"
 	! grep -E 'verify:|bad magic|io_u error' /tmp/fio.out || fail "fio $1"
 	grep -q 'err= 0' /tmp/fio.out || fail "fio $1 says nothing"
@@ -113,9 +113,9 @@ order vdi/mount v1
 order vdi/create "v2 128M object_size=1M"
 order vdi/mount v2
 [ "$(stat -c %s "$mnt/volume/v1")" = 268435456 ] || fail "the size of v1"
-for name in $(running); do
-	echo "$name"
-done | sort | uniq -c
+[ "$(running | sort | uniq -c | tr -s ' \n' ' ')" = \
+	" 1 lamb 1 sheepfs 1 sheepfs-front 3 sheepfs-worker " ] ||
+	fail "these run: $(running)"
 for pid in $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
 	grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" &&
 		grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "process $pid is not confined"
