@@ -4,10 +4,6 @@
  */
 #include "master/conf.h"
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -144,7 +140,7 @@ static const struct conf_option options[] = {
 	set_uids},
     {0, "log", "FILE", "log there; else to the terminal with -f, to syslog without", set_log},
     {'f', "foreground", NULL, "stay in the foreground", set_foreground},
-    {'d', "debug", NULL, "log every message between the processes", set_debug},
+    {'d', "debug", NULL, "log every message between the processes but I/O", set_debug},
     {'h', "help", NULL, "this text", set_help},
     {'V', "version", NULL, "the version", set_version},
 };

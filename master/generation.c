@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define BLAME_WAIT 100 /* milliseconds that it may take to be seen dead */
 #define EXIT_SOON 3000 /* milliseconds after REFUSED */
 
 static void close_fds(int *fds, unsigned count)
@@ -283,6 +284,8 @@ void generation_blame(struct generation *g, const char *why)
 {
 	char words[PROCESS_WORDS_MAX];
 
+	/* a worker that died closed its data socket, too: then its own last word is the better one
+	 */
 	snprintf(words, sizeof words, "the front gave it up: %s", why);
-	process_kill(&g->process, words);
+	process_kill_later(&g->process, BLAME_WAIT, words);
 }

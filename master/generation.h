@@ -65,7 +65,7 @@ void generation_drain(struct generation *g, unsigned milliseconds);
 
 void generation_kill(struct generation *g, const char *why);
 
-/* The front says that it misbehaved. */
+/* The front says that it misbehaved: it is killed, unless it is dying by itself. */
 void generation_blame(struct generation *g, const char *why);
 
 #endif

@@ -8,7 +8,7 @@
 setup_build_packages=(build-essential autoconf automake pkg-config libfuse3-dev libevent-dev
 	libseccomp-dev libcap-ng-dev libmount-dev)
 # what the demonstration itself uses
-setup_demo_packages=(e2fsprogs mount fuse3)
+setup_demo_packages=(e2fsprogs mount fuse3 procps)
 # what the tests use besides
 setup_test_packages=(libcmocka-dev bats fio e2fsprogs mount fuse3 strace iproute2 procps util-linux
 	qemu-system-x86 qemu-utils attr xxd kmod cpio busybox-static ncat)
@@ -56,6 +56,10 @@ setup_build() {
 	local -a targets
 	read -ra targets <<<"$3"
 	shift 3
+	if [ -e "$source/config.status" ]; then
+		echo "$0: $source itself is configured: run  make distclean  there, builds go into folders of their own" >&2
+		return 1
+	fi
 	mkdir -p "$build"
 	log=$build/build.log
 	if [ ! -x "$source/configure" ] || [ "$source/configure.ac" -nt "$source/configure" ] ||

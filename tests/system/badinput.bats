@@ -145,21 +145,21 @@ attach_fails() {
 	start_lamb lamb
 	start_proxy proxy "$address"
 	proxy_mode proxy mute
-	start_sheepfs "$address" -t 3
-	attach_fails 6 'Connection timed out'
-	fails_with '' timeout 20 cat "$mnt/vdi/list"
+	start_sheepfs "$address" -t 2
+	attach_fails 5 'Connection timed out'
+	fails_with '' cat "$mnt/vdi/list"
 }
 
 @test "a target that answers garbage" {
 	local mode
 	start_lamb lamb
 	start_proxy proxy "$address"
-	start_sheepfs "$address" -t 2
+	start_sheepfs "$address" -t 1
 	create one 16M
 	for mode in wrong-id huge-length short-header garbage close; do
 		proxy_mode proxy "$mode"
 		attach_fails 5
-		fails_with '' timeout 20 cat "$mnt/vdi/list"
+		fails_with '' cat "$mnt/vdi/list"
 	done
 	proxy_mode proxy pass
 	attach one

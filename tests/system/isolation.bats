@@ -27,7 +27,7 @@ teardown() {
 measure() {
 	local line begin
 	line=$(timeout 30 fio --name=busy --filename="$(volume busy)" --rw=randread --bs=4k --ioengine=libaio --direct=1 \
-		--iodepth=4 --size=64M --time_based --runtime=3 --ramp_time=0.5 --output-format=terse --terse-version=3)
+		--iodepth=4 --size=64M --time_based --runtime=2 --ramp_time=0.5 --output-format=terse --terse-version=3)
 	same 0 "$(cut -d';' -f5 <<<"$line")"
 	mean=$(cut -d';' -f16 <<<"$line")
 	mean=${mean%.*}
@@ -68,7 +68,7 @@ as_quick() {
 	[ "$waiting" -gt 80 ]
 
 	client timeout 60 fio --name=busy --filename="$(volume busy)" --rw=randwrite --bsrange=4k-256k --ioengine=libaio \
-		--direct=1 --iodepth=8 --size=32M --offset=32M --verify=crc32c --do_verify=1 --verify_fatal=1
+		--direct=1 --iodepth=8 --size=16M --offset=32M --verify=crc32c --do_verify=1 --verify_fatal=1
 	verify=$client verify_out=$client_out
 	wait_until 50 gone "$verify"
 	grep -q 'err= 0' "$verify_out"
@@ -82,7 +82,7 @@ as_quick() {
 
 	# its callers are freed, and nobody else
 	client timeout 60 fio --name=busy --filename="$(volume busy)" --rw=randwrite --bsrange=4k-256k --ioengine=libaio \
-		--direct=1 --iodepth=8 --size=32M --offset=32M --loops=2 --verify=crc32c --do_verify=1 --verify_fatal=1
+		--direct=1 --iodepth=8 --size=16M --offset=32M --loops=2 --verify=crc32c --do_verify=1 --verify_fatal=1
 	verify=$client verify_out=$client_out
 	sleep 0.3
 	abort_connection "$number"

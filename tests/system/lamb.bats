@@ -368,3 +368,23 @@ expect_result() {
 	[ -z "$(ls "$store/new")" ]
 	[ ! -e "$store/obj.2" ]
 }
+
+@test "the cluster's own command line works on it" {
+	[ -x "${DOG:-}" ] || skip "needs DOG"
+	start
+	dog() { timeout 60 "$DOG" "$1" "$2" -a "${address%:*}" -p "${address#*:}" "${@:3}"; }
+	head -c 5000000 /dev/urandom >"$dir/noise"
+	dog vdi create disk 64M
+	dog vdi write disk 4096 5000000 <"$dir/noise"
+	dog vdi snapshot -s first disk
+	dog vdi clone -s first disk copy
+	dog vdi write copy 4096 512 </dev/zero
+	dog vdi read -s first disk 4096 5000000 | cmp - "$dir/noise"
+	dog vdi read copy 4608 4999488 | cmp - <(tail -c +513 "$dir/noise")
+	dog vdi list | grep '^c copy'
+	dog node list | grep -F "$address"
+	dog node info | grep Total
+	dog cluster info | grep 'running, auto-recovery enabled'
+	dog vdi delete copy
+	! dog vdi list | grep copy
+}

@@ -169,7 +169,7 @@ stop_background() {
 }
 
 @test "SIGTERM while a daemon is mute ends in bounded time" {
-	start_sheepfs "$address" -t 3
+	start_sheepfs "$address" -t 2
 	attached one 16M
 	dd if=/dev/urandom of="$(volume one)" bs=1M count=1 conv=notrunc status=none
 	fault lamb mute
@@ -182,7 +182,7 @@ stop_background() {
 }
 
 @test "SIGTERM when the daemon has just died" {
-	start_sheepfs "$address" -t 3
+	start_sheepfs "$address" -t 1
 	attached one 16M
 	attached two 16M
 	dd if=/dev/urandom of="$(volume one)" bs=1M count=1 conv=notrunc status=none
@@ -193,7 +193,7 @@ stop_background() {
 }
 
 @test "volumes that failed are detached by SIGTERM, too" {
-	start_sheepfs "$address" -t 3
+	start_sheepfs "$address" -t 1
 	attached one 16M
 	attached two 16M
 	kill_lamb lamb

@@ -148,12 +148,12 @@ released() {
 	dd if="$T/noise" of="$(volume one)" bs=1000000 count=2 conv=notrunc,fsync status=none
 	"$rawsheep" "$address" snapshot one behind
 	# writes find out: the vid has changed
-	dd if="$T/noise" of="$(volume one)" bs=1000000 skip=2 seek=6 count=2 conv=notrunc,fsync status=none || :
-	if ! timeout 5 dd if="$(volume one)" of=/dev/null bs=1M status=none; then
-		grep one "$sheepfs_log"
-		detach one
-		attach one
-	fi
+	fails_with 'Input/output error' timeout 20 dd if="$T/noise" of="$(volume one)" bs=1000000 skip=2 seek=6 count=2 \
+		conv=notrunc,fsync status=none
+	fails_with 'Input/output error' timeout 5 dd if="$(volume one)" of=/dev/null bs=1M status=none
+	grep 'volume one has failed' "$sheepfs_log"
+	detach one
+	attach one
 	cmp -n 2000000 "$T/noise" "$(volume one)"
 	dd if="$T/noise" of="$(volume one)" bs=1000000 skip=2 seek=6 count=2 conv=notrunc,fsync status=none
 	cmp -n 2000000 "$T/noise" "$(volume one)" 2000000 6000000
