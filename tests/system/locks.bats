@@ -170,6 +170,21 @@ released() {
 	attach two
 }
 
+@test "a cluster without locks: attach works, and says that nothing is enforced" {
+	start_lamb lax --no-lock
+	start_sheepfs -n lax1 "$address"
+	attached free 16M
+	contains "$sentence" lock
+	start_sheepfs -n lax2 "$address"
+	attach free
+	contains "$sentence" lock
+	# where they are enforced, nothing is said of them
+	use_sheepfs mnt
+	detach one
+	attach one
+	run ! grep -i lock <<<"$sentence"
+}
+
 @test "SIGKILL of everything: the lock stays in the cluster, and the refusal tells of it" {
 	kill -KILL "$sheepfs_pid"
 	wait_until 5 gone "$sheepfs_pid"
