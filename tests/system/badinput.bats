@@ -44,7 +44,7 @@ nothing_changed() {
 @test "addresses that are none are refused at the start, by name" {
 	local bad
 	for bad in nonsense 127.0.0.1:0 127.0.0.1:70000 127.0.0.1:7000x 127.0.0.1:-1 127.0.0.300:7000 1.2.3:7000 \
-		'[::1:7000' '[127.0.0.1]:7000' no.such.host.example:7000 127.0.0.1:7000, 127.0.0.1:7000,bad unix: unix:relative \
+		'[::1:7000' '[127.0.0.1]:7000' no.such.host.example:7000 '127.0.0.1:7000,' 127.0.0.1:7000,bad unix: unix:relative \
 		"unix:/$(printf '%0200d' 1)"; do
 		start_fails "${bad##*,}" -s "$bad" "$T/mnt"
 	done

@@ -198,3 +198,14 @@ released() {
 not_one_left() {
 	[ "$(our_confined | wc -l)" = 2 ]
 }
+
+@test "a cluster without locks: attach works, and its sentence says that nothing is enforced" {
+	start_lamb free --no-lock
+	start_sheepfs -n unlocked "$address"
+	use_sheepfs unlocked
+	create plain 16M
+	attach plain
+	contains "$sentence" 'does not enforce locks'
+	detach plain
+	use_sheepfs mnt
+}
