@@ -20,6 +20,7 @@
 #define INIT_REQUEST_MAX 256	  /* bytes of a FUSE_INIT request */
 #define SHOWN_NAME_MAX 1023	  /* bytes of an encoded name: the kernel's limit for FUSE */
 #define VOLUME_SIZE_MAX (1UL << 51) /* bytes: 2^20 objects of 2^31 */
+#define COPIES_MAX 31		  /* copies of an object, or data and parity strips together */
 #define OBJECT_SHIFT_MIN 12
 #define OBJECT_SHIFT_MAX 31
 

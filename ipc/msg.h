@@ -23,13 +23,24 @@ enum request_op {
 	REQUEST_FLUSH, /* answered when everything accepted before it is durable (rule 10) */
 };
 
-/* What a command asks of the master. */
+/*
+ * What a command asks of the master.  Changes name what they change; tables are answered by TABLE;
+ * a knob's value is the sentence of the answer, and `set` tells whether `size` is its new one.
+ */
 enum verb {
-	VERB_MOUNT = 1,	 /* name, tag or snap_id */
-	VERB_UNMOUNT,	 /* name, tag or snap_id */
-	VERB_CREATE,	 /* name, size, shift (0: the cluster's default) */
-	VERB_LIST,	 /* answered by TABLE: vdi/list */
-	VERB_SHEEP_INFO, /* the sentence is the text of config/sheep_info */
+	VERB_MOUNT = 1,	   /* name, tag or snap_id */
+	VERB_UNMOUNT,	   /* name, tag or snap_id */
+	VERB_CREATE,	   /* name, size; shift, copies, policy (0: the cluster's default) */
+	VERB_SNAPSHOT,	   /* name, tag: of the new snapshot */
+	VERB_CLONE,	   /* name, tag or snap_id: of the snapshot; other: the new volume */
+	VERB_LIST,	   /* vdi/list */
+	VERB_CLUSTER_INFO, /* cluster/info */
+	VERB_NODE_LIST,	   /* node/list */
+	VERB_NODE_INFO,	   /* node/info */
+	VERB_SHEEP_INFO,   /* config/sheep_info */
+	VERB_PAGE_CACHE,   /* config/page_cache: 0 or 1 */
+	VERB_OBJECT_CACHE, /* config/object_cache: 0 or 1 */
+	VERB_LAST = VERB_OBJECT_CACHE
 };
 
 /* The head of every message on the wire. */

@@ -109,12 +109,17 @@ static void order_send(struct order *o)
 	o->tries++;
 	restart_limit(o, o->cluster->master->conf->timeout * 1000 + ANSWER_EXTRA);
 	if (o->command) {
+		const struct command *command = o->command;
 		struct msg_order payload = {.number = o->number,
-		    .size = o->command->size,
-		    .verb = o->command->verb,
-		    .shift = o->command->shift};
+		    .size = command->size,
+		    .verb = command->verb,
+		    .shift = command->shift,
+		    .snap_id = command->name.snap_id,
+		    .copies = command->copies,
+		    .policy = command->policy};
 
-		memcpy(payload.name, o->command->name.name, sizeof payload.name);
+		memcpy(payload.name, command->name.name, sizeof payload.name);
+		memcpy(payload.tag, command->name.tag, sizeof payload.tag);
 		send_order(chan, 0, 0, &payload, NULL, 0, NULL);
 	} else {
 		const struct msg_release payload = {.number = o->number, .vid = o->vid};
@@ -203,7 +208,7 @@ static void serve(struct cluster *c)
 static bool may_repeat(const struct order *o)
 {
 	return o->tries <= o->cluster->trial->list->count &&
-	       (!o->command || o->command->verb == VERB_LIST);
+	       (!o->command || command_is_table(o->command));
 }
 
 /* A worker that loses its daemon says so of every order, and ends: then the next one is asked. */
@@ -224,7 +229,7 @@ static void take_table(struct order *o, struct msg *m)
 {
 	struct command *command = o->command;
 
-	if (!command || command->verb != VERB_LIST) {
+	if (!command || !command_is_table(command)) {
 		process_kill(&o->cluster->process, "it sent a table that nobody asked for");
 		return;
 	}

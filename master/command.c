@@ -23,13 +23,20 @@ static const char *const verb_names[] = {
     [VERB_MOUNT] = "mount",
     [VERB_UNMOUNT] = "unmount",
     [VERB_CREATE] = "create",
-    [VERB_LIST] = "list",
+    [VERB_SNAPSHOT] = "snapshot",
+    [VERB_CLONE] = "clone",
+    [VERB_LIST] = "vdi/list",
+    [VERB_CLUSTER_INFO] = "cluster/info",
+    [VERB_NODE_LIST] = "node/list",
+    [VERB_NODE_INFO] = "node/info",
     [VERB_SHEEP_INFO] = "sheep_info",
+    [VERB_PAGE_CACHE] = "page_cache",
+    [VERB_OBJECT_CACHE] = "object_cache",
 };
 
 static bool is_change(enum verb verb)
 {
-	return verb == VERB_MOUNT || verb == VERB_UNMOUNT || verb == VERB_CREATE;
+	return verb >= VERB_MOUNT && verb <= VERB_CLONE;
 }
 
 static void forget(struct command *c)
@@ -108,8 +115,17 @@ static void run(struct command *c)
 		unmount(c);
 		break;
 	case VERB_CREATE:
+	case VERB_SNAPSHOT:
+	case VERB_CLONE:
 	case VERB_LIST:
+	case VERB_CLUSTER_INFO:
+	case VERB_NODE_LIST:
+	case VERB_NODE_INFO:
 		cluster_order(m, c);
+		break;
+	case VERB_PAGE_CACHE:
+	case VERB_OBJECT_CACHE:
+		command_answer(c, -EOPNOTSUPP, "not yet");
 		break;
 	case VERB_SHEEP_INFO:
 		command_answer(
@@ -165,6 +181,8 @@ static struct command *record(struct master *m, const struct msg_command *from)
 	c->verb = from->verb;
 	c->size = from->size;
 	c->shift = from->shift;
+	c->copies = from->copies;
+	c->policy = from->policy;
 	c->uid = from->uid;
 	memcpy(c->name.name, from->name, sizeof c->name.name);
 	memcpy(c->name.tag, from->tag, sizeof c->name.tag);

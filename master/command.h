@@ -21,9 +21,15 @@ struct command {
 	struct name name;
 	char shown[NAME_SHOWN_SIZE];
 	uint64_t size;
-	uint32_t shift;
+	uint32_t shift, copies, policy;
 	uint32_t uid;
 };
+
+/* Is it answered by a table, and changes nothing? */
+static inline bool command_is_table(const struct command *c)
+{
+	return c->verb >= VERB_LIST && c->verb <= VERB_NODE_INFO;
+}
 
 /* A COMMAND came: records it and runs it, or answers why not. */
 void command_receive(struct master *m, const struct msg *message);

@@ -328,10 +328,14 @@ static struct order *order_new(struct cluster *c, enum work work, uint64_t numbe
 
 void cluster_order(struct cluster *c, const struct msg_order *order)
 {
-	struct order *o =
-	    order_new(c, order->verb == VERB_LIST ? WORK_LIST : WORK_CREATE, order->number);
 	struct name n = {.snap_id = 0};
+	struct order *o;
 
+	if (order->verb != VERB_LIST && order->verb != VERB_CREATE) {
+		c->calls->answer(c->arg, order->number, -EOPNOTSUPP, "not yet");
+		return;
+	}
+	o = order_new(c, order->verb == VERB_LIST ? WORK_LIST : WORK_CREATE, order->number);
 	if (!o)
 		return;
 	memcpy(n.name, order->name, sizeof n.name);

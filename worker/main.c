@@ -305,8 +305,7 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		drain(w);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
-	else if (m->id == MSG_ORDER &&
-		 (m->body.order.verb == VERB_CREATE || m->body.order.verb == VERB_LIST))
+	else if (m->id == MSG_ORDER)
 		cluster_order(w->cluster, &m->body.order);
 	else
 		bad_message(w, "master", msg_name(m->id));
