@@ -5,7 +5,8 @@
 #include "worker/cluster.h"
 
 #include "ipc/log.h"
-#include "ipc/name.h"
+#include "worker/creation.h"
+#include "worker/snapshot.h"
 #include "worker/tables.h"
 
 #include <errno.h>
@@ -16,22 +17,24 @@
 
 #define ORDERS_MAX 256
 
-enum work { WORK_CREATE, WORK_LIST, WORK_RELEASE, WORK_KINDS };
+enum work { WORK_CHANGE, WORK_LIST, WORK_RELEASE, WORK_KINDS };
 
 struct order {
 	TAILQ_ENTRY(order) next;
 	struct cluster *cluster;
 	enum work work;
 	bool begun;
-	bool sent; /* to the cluster, which it may change */
 	uint64_t number;
-	uint64_t size;
-	uint32_t shift;
-	uint32_t vid;
-	char name[SD_NAME_SIZE];
-	char shown[NAME_SHOWN_SIZE]; /* the name, as it is typed */
-	struct table *table;
-	struct call call;
+	struct msg_order asked;
+	union {
+		struct creation creation;
+		struct snapshot snapshot;
+		struct table *table;
+		struct {
+			uint32_t vid;
+			struct call call;
+		} release;
+	};
 };
 
 struct cluster {
@@ -55,7 +58,7 @@ struct cluster {
 
 static unsigned active(const struct cluster *c)
 {
-	return c->proving + c->begun[WORK_CREATE] + c->begun[WORK_LIST] + c->begun[WORK_RELEASE];
+	return c->proving + c->begun[WORK_CHANGE] + c->begun[WORK_LIST] + c->begun[WORK_RELEASE];
 }
 
 /* Tells whether answers are awaited, when that has changed. */
@@ -76,9 +79,9 @@ static struct order *next_order(struct cluster *c)
 {
 	struct order *o;
 
-	TAILQ_FOREACH(o, &c->orders, next)
-	if (!o->begun && !c->begun[o->work])
-		break;
+	TAILQ_FOREACH (o, &c->orders, next)
+		if (!o->begun && !c->begun[o->work])
+			break;
 	return o;
 }
 
@@ -107,7 +110,8 @@ static void order_end(struct order *o)
 		c->begun[o->work]--;
 	TAILQ_REMOVE(&c->orders, o, next);
 	c->queued--;
-	tables_drop(o->table);
+	if (o->work == WORK_LIST)
+		tables_drop(o->table);
 	free(o);
 }
 
@@ -127,122 +131,58 @@ __attribute__((format(printf, 3, 4))) static void order_answer(
 		cluster_turn(c);
 }
 
-static void order_submit(struct order *o, enum sd_op op, void (*done)(struct call *))
-{
-	struct sd_req request = o->call.req;
+/* ---- CREATE, CLONE, SNAPSHOT ---- */
 
-	call_init(&o->call, op, LANE_CONTROL, done, o);
-	o->call.req.vdi = request.vdi;
-	if (op == SD_OP_NEW_VDI) {
-		o->call.req.flags = SD_FLAG_WRITE;
-		o->call.send = o->name;
-		o->call.send_size = sizeof o->name;
-	}
-	daemon_submit(o->cluster->daemon, &o->call);
+static void on_creation(struct creation *creation)
+{
+	order_answer(creation->owner, creation->error, "%s", creation->sentence);
 }
 
-/* ---- CREATE ---- */
-
-static const char *explain_create(uint32_t result)
+static void creation_order(struct order *o)
 {
-	switch (result) {
-	case SD_RES_VDI_EXIST:
-		return "a volume of that name exists; vdi/list shows it";
-	case SD_RES_FULL_VDI:
-		return "the cluster has as many volumes, deleted ones included, as it can number";
-	case SD_RES_VDI_WRITE:
-		return "the cluster could not write it down: too few nodes for its copies, or no "
-		       "space";
-	case SD_RES_NO_SPACE:
-		return "the cluster has no space left";
-	case SD_RES_CLUSTER_ERROR:
-	case SD_RES_NETWORK_ERROR:
-		return "the cluster was disturbed and it may exist or not; look at vdi/list";
-	default:
-		return "the daemon refused";
+	struct creation *creation = &o->creation;
+
+	creation->daemon = o->cluster->daemon;
+	creation->done = on_creation;
+	creation->owner = o;
+	if (o->asked.verb == VERB_CLONE) {
+		memcpy(creation->block.name, o->asked.other, SD_NAME_SIZE);
+		memcpy(creation->source.name, o->asked.name, SD_NAME_SIZE);
+		memcpy(creation->source.tag, o->asked.tag, SD_TAG_SIZE);
+		creation->source_snap_id = o->asked.snap_id;
+	} else {
+		memcpy(creation->block.name, o->asked.name, SD_NAME_SIZE);
+		creation->size = o->asked.size;
+		creation->shift = o->asked.shift;
+		creation->copies = (uint8_t)o->asked.copies;
+		creation->policy = (uint8_t)o->asked.policy;
 	}
+	creation_begin(creation);
 }
 
-static void on_created(struct call *call)
+static void on_snapshot(struct snapshot *snapshot)
 {
-	struct order *o = call->owner;
-	uint32_t result = call->rsp.result;
-	char size[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX];
+	order_answer(snapshot->owner, snapshot->error, "%s", snapshot->sentence);
+}
 
-	if (result != SD_RES_SUCCESS)
-		order_answer(o, sheep_errno(result), "volume %s was not created: %s (%s)", o->shown,
-		    explain_create(result), sheep_result_name(result));
+static void snapshot_order(struct order *o)
+{
+	struct snapshot *snapshot = &o->snapshot;
+
+	snapshot->daemon = o->cluster->daemon;
+	memcpy(snapshot->block.name, o->asked.name, SD_NAME_SIZE);
+	memcpy(snapshot->block.tag, o->asked.tag, SD_TAG_SIZE);
+	snapshot->done = on_snapshot;
+	snapshot->owner = o;
+	snapshot_begin(snapshot);
+}
+
+static void change_begin(struct order *o)
+{
+	if (o->asked.verb == VERB_SNAPSHOT)
+		snapshot_order(o);
 	else
-		order_answer(o, 0,
-		    "volume %s was created: %s in objects of %s, vid %x; write its name to "
-		    "vdi/mount to "
-		    "attach it",
-		    o->shown, tables_size(o->size, size),
-		    tables_size(UINT64_C(1) << o->shift, object), call->rsp.vdi.vdi_id);
-}
-
-/* The index of a VDI has 2^20 entries (P 3.3). */
-static void create_send(struct order *o)
-{
-	char most[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX], better[TABLES_SIZE_MAX];
-	uint32_t shift = o->shift;
-
-	if (shift < SD_SHIFT_MIN || shift > SD_SHIFT_MAX) {
-		order_answer(o, -EINVAL,
-		    "volume %s was not created: an object size of 2^%u bytes is not possible, from "
-		    "2^%d to 2^%d is",
-		    o->shown, shift, SD_SHIFT_MIN, SD_SHIFT_MAX);
-		return;
-	}
-	while (shift < SD_SHIFT_MAX && o->size > (uint64_t)SD_INODE_NR_INDEX << shift)
-		shift++;
-	if (shift != o->shift) {
-		tables_size(UINT64_C(1) << o->shift, object);
-		tables_size((uint64_t)SD_INODE_NR_INDEX << o->shift, most);
-		tables_size(UINT64_C(1) << shift, better);
-		order_answer(o, -EFBIG,
-		    "volume %s was not created: objects of %s make %s at most; it needs objects of "
-		    "%s (object_size=)",
-		    o->shown, object, most, better);
-		return;
-	}
-	o->sent = true;
-	o->call.req.vdi.vdi_size = o->size;
-	o->call.req.vdi.block_size_shift = (uint8_t)o->shift;
-	order_submit(o, SD_OP_NEW_VDI, on_created);
-}
-
-static void on_default(struct call *call)
-{
-	struct order *o = call->owner;
-
-	if (call->rsp.result != SD_RES_SUCCESS) {
-		order_answer(o, sheep_errno(call->rsp.result),
-		    "volume %s was not created: the daemon does not tell its object size (%s)",
-		    o->shown, sheep_result_name(call->rsp.result));
-		return;
-	}
-	o->shift = call->rsp.cluster_default.block_size_shift;
-	memset(&o->call.req, 0, sizeof o->call.req);
-	create_send(o);
-}
-
-static void create_begin(struct order *o)
-{
-	if (!o->name[0])
-		order_answer(o, -EINVAL, "nothing was created: the name is empty");
-	else if (!o->size)
-		order_answer(o, -EINVAL, "volume %s was not created: its size is 0", o->shown);
-	else if (o->size % 512)
-		order_answer(o, -EINVAL,
-		    "volume %s was not created: its size must be a multiple of 512 bytes, the next "
-		    "one "
-		    "is %llu",
-		    o->shown, (unsigned long long)(o->size / 512 + 1) * 512);
-	else if (o->shift)
-		create_send(o);
-	else
-		order_submit(o, SD_OP_GET_CLUSTER_DEFAULT, on_default);
+		creation_order(o);
 }
 
 /* ---- LIST ---- */
@@ -277,18 +217,16 @@ static void on_released(struct call *call)
 	uint32_t result = call->rsp.result;
 
 	if (result == SD_RES_SUCCESS || result == SD_RES_VDI_NOT_LOCKED)
-		order_answer(o, 0, "the lock of vid %x was released", o->vid);
+		order_answer(o, 0, "the lock of vid %x was released", o->release.vid);
 	else
 		order_answer(o, sheep_errno(result), "the lock of vid %x was not released: %s",
-		    o->vid, sheep_result_name(result));
+		    o->release.vid, sheep_result_name(result));
 }
 
 static void release_begin(struct order *o)
 {
-	o->sent = true;
-	o->call.req.vdi.base_vdi_id = o->vid;
-	o->call.req.vdi.type = SD_LOCK_NORMAL;
-	order_submit(o, SD_OP_RELEASE_VDI, on_released);
+	vdi_call_release(&o->release.call, o->release.vid, on_released, o);
+	daemon_submit(o->cluster->daemon, &o->release.call);
 }
 
 /* ---- orders ---- */
@@ -297,8 +235,8 @@ static void order_begin(struct order *o)
 {
 	o->begun = true;
 	o->cluster->begun[o->work]++;
-	if (o->work == WORK_CREATE)
-		create_begin(o);
+	if (o->work == WORK_CHANGE)
+		change_begin(o);
 	else if (o->work == WORK_LIST)
 		list_begin(o);
 	else
@@ -326,23 +264,18 @@ static struct order *order_new(struct cluster *c, enum work work, uint64_t numbe
 	return o;
 }
 
+static enum work work_of(enum verb verb)
+{
+	return verb <= VERB_CLONE ? WORK_CHANGE : WORK_LIST;
+}
+
 void cluster_order(struct cluster *c, const struct msg_order *order)
 {
-	struct name n = {.snap_id = 0};
-	struct order *o;
+	struct order *o = order_new(c, work_of(order->verb), order->number);
 
-	if (order->verb != VERB_LIST && order->verb != VERB_CREATE) {
-		c->calls->answer(c->arg, order->number, -EOPNOTSUPP, "not yet");
-		return;
-	}
-	o = order_new(c, order->verb == VERB_LIST ? WORK_LIST : WORK_CREATE, order->number);
 	if (!o)
 		return;
-	memcpy(n.name, order->name, sizeof n.name);
-	memcpy(o->name, order->name, sizeof o->name);
-	name_show(&n, o->shown);
-	o->size = order->size;
-	o->shift = order->shift;
+	o->asked = *order;
 	cluster_turn(c);
 }
 
@@ -352,7 +285,7 @@ void cluster_release(struct cluster *c, const struct msg_release *release)
 
 	if (!o)
 		return;
-	o->vid = release->vid;
+	o->release.vid = release->vid;
 	cluster_turn(c);
 }
 
@@ -436,24 +369,29 @@ void cluster_drain(struct cluster *c)
 	cluster_turn(c);
 }
 
+static void order_lost(struct order *o, const char *why)
+{
+	if (!o->begun || o->work == WORK_LIST) {
+		order_answer(o, -EIO, "%s; nothing was changed", why);
+	} else if (o->work == WORK_RELEASE) {
+		order_answer(o, -EIO, "whether vid %x is still locked is not known: %s",
+		    o->release.vid, why);
+	} else if (o->asked.verb == VERB_SNAPSHOT) {
+		snapshot_lost(&o->snapshot, why);
+		on_snapshot(&o->snapshot);
+	} else {
+		creation_lost(&o->creation, why);
+		on_creation(&o->creation);
+	}
+}
+
 void cluster_lost(struct cluster *c, const char *why)
 {
 	struct order *o;
 
 	c->draining = c->ending = c->lost = true;
-	while ((o = TAILQ_FIRST(&c->orders))) {
-		if (o->sent && o->work == WORK_CREATE)
-			order_answer(o, -EIO,
-			    "whether volume %s was created is not known, look at vdi/list before "
-			    "you "
-			    "try again: %s",
-			    o->shown, why);
-		else if (o->sent)
-			order_answer(o, -EIO, "whether vid %x is still locked is not known: %s",
-			    o->vid, why);
-		else
-			order_answer(o, -EIO, "%s; nothing was changed", why);
-	}
+	while ((o = TAILQ_FIRST(&c->orders)))
+		order_lost(o, why);
 }
 
 struct cluster *cluster_open(struct daemon *daemon, const struct cluster_calls *calls, void *arg)

@@ -34,7 +34,8 @@ struct cluster *cluster_open(struct daemon *daemon, const struct cluster_calls *
 /* Asks the daemon who it is: ready() or refused().  It has its control connection. */
 void cluster_begin(struct cluster *c);
 
-/* Orders; each is answered once.  VERB_CREATE and VERB_LIST only. */
+/* Orders; each is answered once.  VERB_CREATE, _SNAPSHOT and _CLONE of volumes that are not
+ * attached here, and tables. */
 void cluster_order(struct cluster *c, const struct msg_order *order);
 
 /* Releases the lock that somebody dead held on a vid. */

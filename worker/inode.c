@@ -319,6 +319,23 @@ int inode_reread(struct inode *i, uint32_t idx, uint32_t entry)
 
 /* ---- from birth to end ---- */
 
+static void set_payload(struct inode *i)
+{
+	for (unsigned n = 0; n < RUN_LENGTH_MAX; n++)
+		i->payload[n] = i->vdi->vid;
+}
+
+void inode_succeed(struct inode *i)
+{
+	bool idle = TAILQ_EMPTY(&i->dirty) && TAILQ_EMPTY(&i->written) && TAILQ_EMPTY(&i->covered);
+
+	for (unsigned n = 0; n < RUNS_MAX; n++)
+		idle = idle && TAILQ_EMPTY(&i->runs[n].writes);
+	if (!idle)
+		bug("vid %x is continued while its index is being written", i->vdi->vid);
+	set_payload(i);
+}
+
 struct inode *inode_open(const struct vdi *v, unsigned writes, struct daemon *daemon,
     const struct inode_calls *calls, void *arg)
 {
@@ -343,8 +360,7 @@ struct inode *inode_open(const struct vdi *v, unsigned writes, struct daemon *da
 		i->runs[n].inode = i;
 		TAILQ_INIT(&i->runs[n].writes);
 	}
-	for (unsigned n = 0; n < RUN_LENGTH_MAX; n++)
-		i->payload[n] = v->vid;
+	set_payload(i);
 	i->buckets = calloc(buckets, sizeof *i->buckets);
 	i->chunk = calloc(least(i->nr, CHUNK), sizeof *i->chunk);
 	i->index = mmap(NULL, i->nr * sizeof *i->index, PROT_READ | PROT_WRITE,

@@ -75,6 +75,10 @@ void inode_created(struct inode *i, struct inode_write *w, uint32_t idx);
  * confirmed() follows. */
 bool inode_held(struct inode *i, struct inode_write *w, uint32_t idx);
 
+/* Its VDI (vdi.h) has another vid now and continues the old one with the same index (P 6.2): what
+ * was ours is inherited.  Nothing is unconfirmed. */
+void inode_succeed(struct inode *i);
+
 /* Sends index writes and the barrier, as far as they are due.  After moved(),
  * inode_created() and inode_held(). */
 void inode_turn(struct inode *i);

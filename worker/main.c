@@ -186,8 +186,10 @@ static void on_ended(void *arg, enum exit_word word, const char *why)
 	give_up(arg, word, word == EXIT_VOLUME_CHANGED ? -ESTALE : -EIO, why);
 }
 
+static void on_order_answer(void *arg, uint64_t number, int error, const char *sentence);
+
 static const struct serve_calls serve_calls = {
-    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained};
+    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained, on_order_answer};
 
 /* ---- what the cluster worker tells ---- */
 
@@ -305,8 +307,10 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		drain(w);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
-	else if (m->id == MSG_ORDER)
+	else if (m->id == MSG_ORDER && w->cluster)
 		cluster_order(w->cluster, &m->body.order);
+	else if (m->id == MSG_ORDER && m->body.order.verb == VERB_SNAPSHOT)
+		serve_snapshot(w->serve, m->body.order.number, m->body.order.tag);
 	else
 		bad_message(w, "master", msg_name(m->id));
 }
@@ -391,7 +395,8 @@ static void start_volume(struct worker *w, struct msg *m)
 	w->gid = start->gid;
 	memcpy(w->name, start->name, sizeof w->name);
 	memcpy(w->tag, start->tag, sizeof w->tag);
-	w->what = (struct serve_volume){w->name, w->tag, start->snap_id, start->slots};
+	w->what = (struct serve_volume){
+	    w->name, w->tag, start->snap_id, start->slots, start->object_cache};
 	w->front = chan_open(
 	    w->base, msg_take_fd(m, 0), KIND_VOLUME, KIND_FRONT, TALK_STARTING, &front_calls, w);
 	error = arena_map(&w->out, msg_take_fd(m, 1), start->slots, false);

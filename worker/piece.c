@@ -39,6 +39,8 @@ struct pieces {
 	unsigned most, untouched;
 	STAILQ_HEAD(, piece) free, doubtful;
 	bool doubting; /* about the first doubtful one */
+	bool held;     /* no new doubt */
+	uint16_t cache_flag;
 	struct vdi_proof doubt;
 	struct call reread;
 	uint32_t entry;
@@ -149,6 +151,7 @@ static void piece_start(struct pieces *ps, struct piece *p)
 		call->req.flags |= SD_FLAG_COW;
 		call->req.obj.cow_oid = sd_data_oid(entry, r->object);
 	}
+	call->req.flags |= ps->cache_flag;
 	call->req.obj.oid = sd_data_oid(r->write ? ps->vdi->vid : entry, r->object);
 	call->req.obj.offset = (uint32_t)r->first;
 	daemon_submit(ps->daemon, call);
@@ -236,7 +239,7 @@ static void on_doubt(struct vdi_proof *proof)
 
 static void doubt_next(struct pieces *ps)
 {
-	if (ps->doubting || STAILQ_EMPTY(&ps->doubtful))
+	if (ps->doubting || ps->held || STAILQ_EMPTY(&ps->doubtful))
 		return;
 	ps->doubting = true;
 	ps->doubt.vdi = ps->vdi;
@@ -272,7 +275,7 @@ unsigned piece_writes(const struct vdi *v, unsigned slots)
 }
 
 struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slots,
-    struct daemon *daemon, const struct piece_calls *calls, void *arg)
+    bool object_cache, struct daemon *daemon, const struct piece_calls *calls, void *arg)
 {
 	struct pieces *ps = calloc(1, sizeof *ps);
 
@@ -283,6 +286,7 @@ struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slo
 	ps->daemon = daemon;
 	ps->calls = calls;
 	ps->arg = arg;
+	ps->cache_flag = object_cache ? SD_FLAG_CACHE : 0;
 	ps->most = 2 * piece_writes(v, slots);
 	STAILQ_INIT(&ps->free);
 	STAILQ_INIT(&ps->doubtful);
@@ -293,6 +297,16 @@ struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slo
 		return NULL;
 	}
 	return ps;
+}
+
+void piece_hold(struct pieces *ps, bool held)
+{
+	ps->held = held;
+}
+
+bool piece_is_sure(const struct pieces *ps)
+{
+	return !ps->doubting;
 }
 
 void piece_stop(struct pieces *ps)

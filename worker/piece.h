@@ -23,10 +23,11 @@ struct piece_calls {
 
 struct pieces;
 
-/* Room for the pieces of `slots` reads and as many writes; allocates all it will ever need.  NULL
- * when memory is short.  Everything that is given outlives it. */
+/* Room for the pieces of `slots` reads and as many writes; allocates all it will ever need.  With
+ * object_cache daemons before 1.0 are asked to use theirs (P 1.5).  NULL when memory is short.
+ * Everything that is given outlives it. */
 struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slots,
-    struct daemon *daemon, const struct piece_calls *calls, void *arg);
+    bool object_cache, struct daemon *daemon, const struct piece_calls *calls, void *arg);
 
 /* Unconfirmed writes there can be at a time, for inode_open(). */
 unsigned piece_writes(const struct vdi *v, unsigned slots);
@@ -43,6 +44,13 @@ void piece_confirmed(struct pieces *ps, struct inode_write *w);
 
 /* Starts all that may run, and looks into what is doubtful. */
 void piece_turn(struct pieces *ps);
+
+/* While held, no new doubt is looked into: what the name leads to is about to change by our own
+ * doing.  piece_turn() is due after the end of it. */
+void piece_hold(struct pieces *ps, bool held);
+
+/* Is no doubt being looked into? */
+bool piece_is_sure(const struct pieces *ps);
 
 /* Nothing is told any more. */
 void piece_stop(struct pieces *ps);

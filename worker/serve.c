@@ -9,7 +9,9 @@
 #include "worker/serve.h"
 
 #include "ipc/log.h"
+#include "worker/admission.h"
 #include "worker/piece.h"
+#include "worker/successor.h"
 #include "worker/tables.h"
 
 #include <errno.h>
@@ -18,23 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_SIZE 512U
-#define CONNECTIONS_MAX 64
-
 enum state {
 	BEGINNING,
 	SERVING,
 	RELEASING, /* the lock's release is in flight; refused() or drained() follows */
 	OVER,
-};
-
-struct request {
-	TAILQ_ENTRY(request) accepted;
-	STAILQ_ENTRY(request) next; /* of the finished ones, or of the free ones */
-	LIST_ENTRY(request) link;
-	struct record_request r;
-	unsigned left; /* pieces not done */
-	int error;
 };
 
 struct serve {
@@ -48,17 +38,18 @@ struct serve {
 	struct vdi vdi;
 	struct inode *inode;
 	struct pieces *pieces;
-	/* requests */
-	struct request *requests;
-	unsigned nr_requests, untouched_requests, flushes;
-	STAILQ_HEAD(, request) free_requests, finished;
-	TAILQ_HEAD(, request) accepted; /* unanswered, as they came */
-	LIST_HEAD(, request) ids[HASH_SIZE];
-	bool slot_used[2][SLOTS_PER_VOLUME]; /* of `out` (0) and of `in` (1) */
-	/* identity */
-	uint64_t unproved; /* connections, a bit each */
-	bool proving;
-	struct vdi_proof proof;
+	struct queue queue;
+	struct admission admission;
+	/* a snapshot: while it is wanted or under way, writes are held */
+	bool pausing;
+	unsigned writes;          /* begun, and not finished */
+	struct request_list held; /* writes that wait for the end of the pause */
+	uint64_t snapshot_number;
+	char snapshot_tag[SD_TAG_SIZE];
+	struct successor successor;
+	/* an object cache's flush, for the oldest unanswered flush */
+	bool object_cache, flushing;
+	struct call flush;
 	/* the end */
 	struct call release;
 	int refusal; /* -errno, told when the lock is released */
@@ -67,6 +58,7 @@ struct serve {
 };
 
 static void turn(struct serve *s);
+static void request_begin(struct serve *s, struct request *q);
 
 static bool alive(const struct serve *s)
 {
@@ -140,67 +132,64 @@ static void refuse(struct serve *s, int error, bool elsewhere, const char *sente
 
 /* ---- requests ---- */
 
-static struct request *request_find(struct serve *s, uint64_t id)
-{
-	struct request *q;
-
-	for (q = LIST_FIRST(&s->ids[id % HASH_SIZE]); q && q->r.id != id;)
-		q = LIST_NEXT(q, link);
-	return q;
-}
-
 /* One piece is done, or all have been made (which counts as one). */
 static void request_done(struct serve *s, struct request *q, int error)
 {
 	if (error && !q->error)
 		q->error = error;
-	if (--q->left == 0)
-		STAILQ_INSERT_TAIL(&s->finished, q, next);
+	if (--q->left)
+		return;
+	if (q->r.op == REQUEST_WRITE)
+		s->writes--;
+	queue_finish(&s->queue, q);
 }
 
-/* Answers the next one.  A flush is due when nothing unanswered came before it (rule 10). */
+/* Only daemons before 1.0 have anything to flush; others answer INVALID_PARMS, once (P 9). */
+static void on_flushed(struct call *call)
+{
+	struct serve *s = call->owner;
+	uint32_t result = call->rsp.result;
+	struct request *q = queue_due_flush(&s->queue);
+
+	s->flushing = false;
+	if (!alive(s) || !q)
+		return;
+	s->object_cache = result == SD_RES_SUCCESS;
+	if (result != SD_RES_SUCCESS && result != SD_RES_INVALID_PARMS) {
+		s->object_cache = true;
+		q->error = sheep_errno(result);
+	}
+	queue_finish(&s->queue, q);
+	turn(s);
+}
+
+static void flush_begin(struct serve *s)
+{
+	s->flushing = true;
+	call_init(&s->flush, SD_OP_FLUSH_VDI, LANE_DATA, on_flushed, s);
+	s->flush.req.obj.oid = sd_inode_oid(s->vdi.vid);
+	daemon_submit(s->daemon, &s->flush);
+}
+
+/* Answers the next one. */
 static bool answer_next(struct serve *s)
 {
-	struct request *q = STAILQ_FIRST(&s->finished);
+	struct request *q = queue_finished(&s->queue);
 	uint64_t id;
 	int error;
 
-	if (q) {
-		STAILQ_REMOVE_HEAD(&s->finished, next);
-	} else {
-		q = TAILQ_FIRST(&s->accepted);
-		if (!q || q->r.op != REQUEST_FLUSH)
+	if (!q) {
+		q = queue_due_flush(&s->queue);
+		if (q && s->object_cache && !s->flushing)
+			flush_begin(s);
+		if (!q || s->flushing)
 			return false;
 	}
-	if (q->r.op == REQUEST_FLUSH)
-		s->flushes--;
-	else
-		s->slot_used[q->r.op == REQUEST_READ][q->r.slot] = false;
 	id = q->r.id;
 	error = q->error;
-	TAILQ_REMOVE(&s->accepted, q, accepted);
-	LIST_REMOVE(q, link);
-	STAILQ_INSERT_HEAD(&s->free_requests, q, next);
+	queue_forget(&s->queue, q);
 	s->calls->answer(s->arg, id, error);
 	return true;
-}
-
-static struct request *request_make(struct serve *s, const struct record_request *r)
-{
-	struct request *q = STAILQ_FIRST(&s->free_requests);
-
-	if (q)
-		STAILQ_REMOVE_HEAD(&s->free_requests, next);
-	else if (s->untouched_requests < s->nr_requests)
-		q = &s->requests[s->untouched_requests++];
-	else
-		bug("more than %u requests are unanswered", s->nr_requests);
-	q->r = *r;
-	q->left = 1;
-	q->error = 0;
-	TAILQ_INSERT_TAIL(&s->accepted, q, accepted);
-	LIST_INSERT_HEAD(&s->ids[r->id % HASH_SIZE], q, link);
-	return q;
 }
 
 static void request_cut(struct serve *s, struct request *q)
@@ -222,6 +211,66 @@ static void request_cut(struct serve *s, struct request *q)
 	request_done(s, q, 0);
 }
 
+/* ---- a snapshot ---- */
+
+/* Every write that was begun is finished, and nothing looks at the vid that is about to change. */
+static bool is_paused(const struct serve *s)
+{
+	return s->pausing && !s->writes && admission_is_quiet(&s->admission) &&
+	       piece_is_sure(s->pieces);
+}
+
+static void pause_turn(struct serve *s)
+{
+	if (is_paused(s) && !s->successor.active)
+		successor_begin(&s->successor, s->snapshot_tag);
+}
+
+static void on_snapshot_answer(void *arg, int error, const char *sentence)
+{
+	struct serve *s = arg;
+
+	s->pausing = false;
+	if (alive(s))
+		s->calls->snapshotted(s->arg, s->snapshot_number, error, sentence);
+}
+
+/* The pause is over: writes go on, in their order. */
+static void on_succeeded(void *arg)
+{
+	struct serve *s = arg;
+	struct request *q;
+
+	if (!alive(s))
+		return;
+	piece_hold(s->pieces, false);
+	while ((q = STAILQ_FIRST(&s->held))) {
+		STAILQ_REMOVE_HEAD(&s->held, next);
+		request_begin(s, q);
+	}
+	admission_open(&s->admission, true);
+	turn(s);
+}
+
+void serve_snapshot(struct serve *s, uint64_t number, const char *tag)
+{
+	if (s->state == OVER)
+		return;
+	if (s->state != SERVING || s->draining || s->pausing || s->vdi.snapshot) {
+		s->calls->snapshotted(s->arg, number, s->vdi.snapshot ? -EROFS : -EBUSY,
+		    s->vdi.snapshot ? "a snapshot of a snapshot is not possible; clone it"
+				    : "the volume is just being attached, detached or snapshotted; "
+				      "nothing was changed, try again");
+		return;
+	}
+	s->pausing = true;
+	s->snapshot_number = number;
+	memcpy(s->snapshot_tag, tag, sizeof s->snapshot_tag);
+	piece_hold(s->pieces, true);
+	admission_open(&s->admission, false);
+	turn(s);
+}
+
 /* ---- the turn ---- */
 
 /* Does all that has become possible. */
@@ -235,33 +284,41 @@ static void turn(struct serve *s)
 			break;
 		piece_turn(s->pieces);
 		inode_turn(s->inode);
+		pause_turn(s);
 	} while (answer_next(s));
 	s->turning = false;
-	if (s->state == SERVING && s->draining && TAILQ_EMPTY(&s->accepted))
+	if (s->state == SERVING && s->draining && queue_is_empty(&s->queue) && !s->pausing)
 		leave(s);
 }
 
 static bool request_fits(struct serve *s, const struct record_request *r)
 {
+	char why[128];
+
 	if (s->state != SERVING && !s->draining)
 		end(s, EXIT_BAD_MESSAGE, "the front sent a request before the volume was ready");
-	else if (request_find(s, r->id))
-		end(s, EXIT_BAD_MESSAGE, "the front sent request %llu twice",
-		    (unsigned long long)r->id);
-	else if (r->op == REQUEST_FLUSH && s->flushes == SERVE_FLUSHES_MAX)
-		end(s, EXIT_BAD_MESSAGE, "the front sent more than %d flushes at a time",
-		    SERVE_FLUSHES_MAX);
-	else if (r->op != REQUEST_FLUSH && r->slot >= s->slots)
-		end(s, EXIT_BAD_MESSAGE, "the front named slot %u of %u", r->slot, s->slots);
-	else if (r->op != REQUEST_FLUSH && s->slot_used[r->op == REQUEST_READ][r->slot])
-		end(s, EXIT_BAD_MESSAGE, "the front used slot %u twice", r->slot);
+	else if (queue_refuses(&s->queue, r, why, sizeof why))
+		end(s, EXIT_BAD_MESSAGE, "%s", why);
 	return s->state != OVER;
+}
+
+static void request_begin(struct serve *s, struct request *q)
+{
+	const struct record_request *r = &q->r;
+	bool beyond = r->length > s->vdi.size || r->offset > s->vdi.size - r->length;
+
+	s->writes += r->op == REQUEST_WRITE;
+	if (r->op == REQUEST_WRITE && s->vdi.snapshot)
+		request_done(s, q, -EROFS);
+	else if (beyond)
+		request_done(s, q, r->op == REQUEST_READ ? -EINVAL : -ENOSPC);
+	else
+		request_cut(s, q);
 }
 
 void serve_request(struct serve *s, const struct record_request *r)
 {
 	struct request *q;
-	bool beyond = r->length > s->vdi.size || r->offset > s->vdi.size - r->length;
 
 	if (s->state == OVER || !request_fits(s, r))
 		return;
@@ -269,68 +326,19 @@ void serve_request(struct serve *s, const struct record_request *r)
 		s->calls->answer(s->arg, r->id, -ESHUTDOWN);
 		return;
 	}
-	q = request_make(s, r);
-	if (r->op == REQUEST_FLUSH) {
-		s->flushes++;
-		turn(s);
-		return;
-	}
-	s->slot_used[r->op == REQUEST_READ][r->slot] = true;
-	if (r->op == REQUEST_WRITE && s->vdi.snapshot)
-		request_done(s, q, -EROFS);
-	else if (beyond)
-		request_done(s, q, r->op == REQUEST_READ ? -EINVAL : -ENOSPC);
-	else
-		request_cut(s, q);
+	q = queue_accept(&s->queue, r);
+	if (r->op == REQUEST_WRITE && s->pausing)
+		STAILQ_INSERT_TAIL(&s->held, q, next);
+	else if (r->op != REQUEST_FLUSH)
+		request_begin(s, q);
 	turn(s);
 }
 
 /* ---- begin() ---- */
 
-static void prove_next(struct serve *s);
-
-/* One that leads astray ends all: whoever misled one connection may have misled the others. */
-static void on_proof(struct vdi_proof *proof)
-{
-	struct serve *s = proof->owner;
-
-	s->proving = false;
-	if (!alive(s))
-		return;
-	if (proof->verdict == VDI_OTHER) {
-		end(s, proof->word, "%s", proof->why);
-		return;
-	}
-	if (proof->verdict == VDI_SAME)
-		daemon_admit(s->daemon, proof->connection);
-	else
-		log_warning("volume %s: connection %u to the daemon stays unused: %s", s->vdi.shown,
-		    proof->connection, proof->why);
-	prove_next(s);
-}
-
-/* Proves where the next new connection leads, once it is known where it should. */
-static void prove_next(struct serve *s)
-{
-	if (!s->inode || s->proving || !s->unproved || !alive(s))
-		return;
-	s->proving = true;
-	s->proof.connection = (unsigned)__builtin_ctzll(s->unproved);
-	s->unproved &= s->unproved - 1;
-	s->proof.vdi = &s->vdi;
-	s->proof.lane = LANE_NEW;
-	s->proof.by_name = false;
-	s->proof.done = on_proof;
-	s->proof.owner = s;
-	vdi_prove(&s->proof);
-}
-
 void serve_connected(struct serve *s, unsigned connection)
 {
-	if (!connection || connection >= CONNECTIONS_MAX)
-		bug("connection %u of %d", connection, CONNECTIONS_MAX - 1);
-	s->unproved |= UINT64_C(1) << connection;
-	prove_next(s);
+	admission_add(&s->admission, connection);
 }
 
 static void on_loaded(void *arg, int error, bool elsewhere, const char *sentence)
@@ -381,6 +389,19 @@ static void on_failed(void *arg, enum exit_word word, const char *why)
 	end(arg, word, "%s", why);
 }
 
+static void on_quiet(void *arg)
+{
+	turn(arg);
+}
+
+static void on_admission_failed(void *arg, enum exit_word word, const char *why)
+{
+	struct serve *s = arg;
+
+	if (alive(s))
+		end(s, word, "%s", why);
+}
+
 static const struct inode_calls inode_calls = {on_loaded, on_confirmed, on_moved, on_failed};
 
 static void on_done(void *arg, void *request, int error)
@@ -390,14 +411,29 @@ static void on_done(void *arg, void *request, int error)
 
 static const struct piece_calls piece_calls = {on_done, on_moved, on_failed};
 
+static void on_locked(void *arg, uint32_t vid)
+{
+	struct serve *s = arg;
+
+	if (s->state != OVER)
+		s->calls->locked(s->arg, vid);
+}
+
 /* All memory that requests will need. */
 static bool allocate(struct serve *s)
 {
-	s->nr_requests = 2 * s->slots + SERVE_FLUSHES_MAX;
-	s->requests = calloc(s->nr_requests, sizeof *s->requests);
 	s->inode = inode_open(&s->vdi, piece_writes(&s->vdi, s->slots), s->daemon, &inode_calls, s);
-	s->pieces = piece_open(&s->vdi, s->inode, s->slots, s->daemon, &piece_calls, s);
-	return s->requests && s->inode && s->pieces;
+	s->pieces =
+	    piece_open(&s->vdi, s->inode, s->slots, s->object_cache, s->daemon, &piece_calls, s);
+	s->successor = (struct successor){.vdi = &s->vdi,
+	    .inode = s->inode,
+	    .daemon = s->daemon,
+	    .answer = on_snapshot_answer,
+	    .locked = on_locked,
+	    .done = on_succeeded,
+	    .failed = on_failed,
+	    .arg = s};
+	return s->inode && s->pieces;
 }
 
 static void on_opened(void *arg, int error, bool elsewhere, const char *sentence)
@@ -414,16 +450,8 @@ static void on_opened(void *arg, int error, bool elsewhere, const char *sentence
 		refuse(s, -ENOMEM, false, "there is no memory for the volume's requests and index");
 	} else {
 		inode_load(s->inode);
-		prove_next(s);
+		admission_open(&s->admission, true);
 	}
-}
-
-static void on_locked(void *arg, uint32_t vid)
-{
-	struct serve *s = arg;
-
-	if (s->state != OVER)
-		s->calls->locked(s->arg, vid);
 }
 
 static const struct vdi_calls vdi_calls = {on_opened, on_locked};
@@ -464,9 +492,17 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
 	s->calls = calls;
 	s->arg = arg;
 	s->slots = volume->slots;
-	STAILQ_INIT(&s->free_requests);
-	STAILQ_INIT(&s->finished);
-	TAILQ_INIT(&s->accepted);
+	s->object_cache = volume->object_cache;
+	STAILQ_INIT(&s->held);
+	s->admission = (struct admission){.vdi = &s->vdi,
+	    .daemon = daemon,
+	    .failed = on_admission_failed,
+	    .quiet = on_quiet,
+	    .arg = s};
+	if (!queue_open(&s->queue, s->slots)) {
+		serve_close(s);
+		return NULL;
+	}
 	vdi_init(&s->vdi, volume->name, volume->tag, volume->snap_id, daemon, &vdi_calls, s);
 	return s;
 }
@@ -477,6 +513,6 @@ void serve_close(struct serve *s)
 		return;
 	piece_close(s->pieces);
 	inode_close(s->inode);
-	free(s->requests);
+	queue_close(&s->queue);
 	free(s);
 }

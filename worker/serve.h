@@ -13,9 +13,8 @@
 #include "include/words.h"
 #include "ipc/arena.h"
 #include "ipc/msg.h"
+#include "worker/queue.h"
 #include "worker/sheep.h"
-
-#define SERVE_FLUSHES_MAX 1024 /* unanswered flushes at a time; they need no slot */
 
 /* What the engine tells the world.  None of these may call back into the engine, but for
  * serve_request() from answer().  answer() may be told from inside serve_request(). */
@@ -34,6 +33,8 @@ struct serve_calls {
 	 */
 	void (*ended)(void *arg, enum exit_word word, const char *why);
 	void (*drained)(void *arg);
+	/* How serve_snapshot() ended: 0 or -errno. */
+	void (*snapshotted)(void *arg, uint64_t number, int error, const char *sentence);
 };
 
 struct serve_volume {
@@ -41,6 +42,7 @@ struct serve_volume {
 	const char *tag;  /* "" for none; copied */
 	uint32_t snap_id; /* 0 for none */
 	unsigned slots;
+	bool object_cache; /* ask daemons before 1.0 to cache objects, and flush them (P 1.5, 9) */
 };
 
 struct serve;
@@ -68,6 +70,13 @@ void serve_connected(struct serve *s, unsigned connection);
  * READY or one flush too many end the generation (EXIT_BAD_MESSAGE).
  */
 void serve_request(struct serve *s, const struct record_request *request);
+
+/*
+ * Takes a snapshot of the volume: writes that were accepted are finished, others wait; what it
+ * holds is exactly what was answered before.  tag: NUL-padded, SD_TAG_SIZE bytes.  snapshotted()
+ * follows, perhaps at once, unless the generation ends first.  One at a time.
+ */
+void serve_snapshot(struct serve *s, uint64_t number, const char *tag);
 
 /*
  * Finish what was accepted, release the lock, then drained().  Before READY: gives up at once, but

@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IDENTITY_SIZE offsetof(struct sd_inode_header, btree_counter)
-
 /* ---- calls ---- */
 
 static void call_with_block(struct call *call, const struct vdi_block *block)
@@ -56,13 +54,30 @@ static void call_status(
 	call->receive_size = sizeof *log;
 }
 
-static void call_header(struct call *call, uint32_t vid, struct sd_inode_header *header,
-    size_t size, void (*done)(struct call *), void *owner)
+void vdi_call_header(struct call *call, uint32_t vid, struct sd_inode_header *header, size_t size,
+    void (*done)(struct call *), void *owner)
 {
 	call_init(call, SD_OP_READ_OBJ, LANE_CONTROL, done, owner);
 	call->req.obj.oid = sd_inode_oid(vid);
 	call->receive = header;
 	call->receive_size = size;
+}
+
+void vdi_call_new(struct call *call, const struct vdi_block *block,
+    const struct sd_inode_header *like, uint32_t base, bool snapshot, void (*done)(struct call *),
+    void *owner)
+{
+	call_init(call, SD_OP_NEW_VDI, LANE_CONTROL, done, owner);
+	call->req.flags = SD_FLAG_WRITE;
+	call->send = block->name;
+	call->send_size = sizeof block->name;
+	call->req.vdi.vdi_size = like->vdi_size;
+	call->req.vdi.base_vdi_id = base;
+	call->req.vdi.copies = like->nr_copies;
+	call->req.vdi.copy_policy = like->copy_policy;
+	call->req.vdi.store_policy = like->store_policy;
+	call->req.vdi.block_size_shift = like->block_size_shift;
+	call->req.vdi.snapid = snapshot;
 }
 
 /* Has a call of vdi.h's kind brought a cluster's creation time? */
@@ -204,7 +219,7 @@ static void on_found(struct call *call)
 		finish(v, -ESHUTDOWN, false, "volume %s is not wanted any more", v->shown);
 		return;
 	}
-	call_header(&v->call, vid, &v->header, sizeof v->header, on_header, v);
+	vdi_call_header(&v->call, vid, &v->header, sizeof v->header, on_header, v);
 	daemon_submit(v->daemon, &v->call);
 }
 
@@ -338,7 +353,7 @@ static void on_identity(struct call *call)
 
 static void prove_identity(struct vdi_proof *p)
 {
-	call_header(&p->call, p->vdi->vid, &p->header, IDENTITY_SIZE, on_identity, p);
+	vdi_call_header(&p->call, p->vdi->vid, &p->header, VDI_IDENTITY_SIZE, on_identity, p);
 	prove_submit(p);
 }
 

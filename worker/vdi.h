@@ -33,6 +33,19 @@ void vdi_call_lock(
 /* RELEASE_VDI, type normal. */
 void vdi_call_release(struct call *call, uint32_t vid, void (*done)(struct call *), void *owner);
 
+/* READ of the first `size` bytes of an inode. */
+void vdi_call_header(struct call *call, uint32_t vid, struct sd_inode_header *header, size_t size,
+    void (*done)(struct call *), void *owner);
+
+/* NEW_VDI (P 2.3): a VDI of this name like `like` (size, copies, policies, object size).  base: the
+ * snapshot to clone, or, with `snapshot`, the working VDI that becomes one; 0: none. */
+void vdi_call_new(struct call *call, const struct vdi_block *block,
+    const struct sd_inode_header *like, uint32_t base, bool snapshot, void (*done)(struct call *),
+    void *owner);
+
+/* Bytes of a header that tell which VDI it is. */
+#define VDI_IDENTITY_SIZE offsetof(struct sd_inode_header, btree_counter)
+
 /* ---- attach ---- */
 
 struct vdi_calls {
@@ -53,7 +66,7 @@ struct vdi {
 	bool locks_enforced;
 	uint64_t cluster_ctime;
 	uint32_t vid;
-	bool locked;
+	bool locked; /* we asked for its lock and got it */
 	uint64_t create_time;
 	uint64_t size; /* bytes */
 	unsigned shift;

@@ -19,7 +19,7 @@
 #define VID 0x100000U
 #define PARENT 0x0abcdeU
 
-enum ending { DRAIN, DEATH, SNAPSHOT, FAULTS, ENDINGS };
+enum ending { DRAIN, DEATH, SNAPSHOT, OWN_SNAPSHOT, FAULTS, ENDINGS };
 
 struct play {
 	struct sim *sim;
@@ -31,6 +31,8 @@ struct play {
 	uint32_t writes;
 	uint64_t answered;
 	bool filling; /* answers bring new requests at once */
+	uint64_t snapshot_begun;
+	unsigned snapshots;
 	uint8_t *parent;
 };
 
@@ -107,6 +109,21 @@ static void on_answer(struct front *f, struct front_request *q, int error)
 		act(p);
 }
 
+/* What the snapshot holds is what a read might have found that was as long under way. */
+static void on_snapshot(struct front *f, int error)
+{
+	struct play *p = f->arg;
+	size_t size = p->cells * p->cell;
+	uint8_t *bytes = malloc(size);
+
+	assert_int_equal(error, 0);
+	sim_get(p->sim, p->vid, 0, bytes, size);
+	model_read_over(p->model, p->snapshot_begun, 0, p->cells, bytes);
+	free(bytes);
+	p->vid = p->sim->working;
+	p->snapshots++;
+}
+
 /* ---- rounds ---- */
 
 static void begin(struct play *p)
@@ -177,6 +194,41 @@ static void finish_by_snapshot(struct play *p)
 	p->vid = p->sim->working;
 }
 
+static void snapshot_begin(struct play *p)
+{
+	char tag[SD_TAG_SIZE] = "";
+
+	snprintf(tag, sizeof tag, "s%u", p->snapshots);
+	p->snapshot_begun = model_now(p->model);
+	serve_snapshot(p->front.serve, p->snapshots + 1, tag);
+}
+
+/* Snapshots by the engine itself, under load; the last one may be cut short by death, or finished
+ * by a drain. */
+static void finish_by_own_snapshot(struct play *p)
+{
+	unsigned taken = p->front.snapshots, wanted = 1 + play_random(p, 3);
+
+	while (wanted--) {
+		snapshot_begin(p);
+		load(p);
+		if (play_random(p, 3) == 0)
+			serve_connected(p->front.serve, 3 + wanted);
+		while (wanted && p->front.snapshots == taken && sim_step(p->sim))
+			;
+		if (wanted)
+			assert_int_equal(p->front.snapshots, taken + 1);
+		taken = p->front.snapshots;
+	}
+	assert_false(p->front.ended);
+	if (play_random(p, 2)) {
+		finish_by_drain(p);
+	} else {
+		die(p);
+		p->vid = p->sim->working;
+	}
+}
+
 static void round_play(struct play *p, enum ending ending)
 {
 	begin(p);
@@ -188,12 +240,14 @@ static void round_play(struct play *p, enum ending ending)
 	load(p);
 	if (ending == SNAPSHOT)
 		finish_by_snapshot(p);
+	else if (ending == OWN_SNAPSHOT)
+		finish_by_own_snapshot(p);
 	else if (ending == DRAIN)
 		finish_by_drain(p);
 	if (ending == FAULTS && p->front.ended)
 		assert_int_equal(p->front.word, EXIT_DAEMON_LOST);
 	p->sim->faults = p->sim->index_faults = p->sim->name_faults = 0;
-	if (ending != SNAPSHOT)
+	if (p->front.serve)
 		die(p);
 	everything_is_there(p);
 }
@@ -247,6 +301,7 @@ static void play_open(struct play *p, uint64_t seed)
 	p->parent = bytes;
 	front_open(&p->front, p->sim);
 	p->front.on_answer = on_answer;
+	p->front.on_snapshot = on_snapshot;
 	p->front.arg = p;
 }
 

@@ -45,6 +45,18 @@ static bool is_data(const struct sim_call *c)
 	return c->call->req.opcode <= SD_OP_WRITE_OBJ && !is_inode(c);
 }
 
+/* The tag that a snapshot is to have. */
+static bool is_tag(const struct sim_call *c)
+{
+	return is_inode(c) && c->call->req.flags & SD_FLAG_WRITE &&
+	       c->call->req.obj.offset == offsetof(struct sd_inode_header, tag);
+}
+
+static bool is_index_write(const struct sim_call *c)
+{
+	return is_inode(c) && c->call->req.flags & SD_FLAG_WRITE && !is_tag(c);
+}
+
 static size_t size_of(const struct call *call)
 {
 	return call->req.flags & SD_FLAG_WRITE ? call->send_size : call->receive_size;
@@ -80,6 +92,7 @@ static void judge_data(struct sim *sim, const struct sim_call *c)
 
 	judge_neighbours(sim, c);
 	assert_int_equal(call->lane, LANE_DATA);
+	sim->cached += (call->req.flags & SD_FLAG_CACHE) != 0;
 	assert_true(
 	    call->req.obj.offset + size_of(call) <= UINT64_C(1) << v->header.block_size_shift);
 	assert_int_equal(
@@ -126,6 +139,19 @@ static void judge_index_write(struct sim *sim, const struct sim_call *c)
 		fail_msg("%u index writes are in flight", sim->index_in_flight);
 }
 
+/* Rule 9: nothing that changes the volume is in flight beside its own snapshot, nor a proof of
+ * which VDI it is. */
+static void judge_snapshot(struct sim *sim, const struct call *call)
+{
+	assert_int_equal(call->req.vdi.snapid, 1);
+	assert_int_equal(call->req.vdi.base_vdi_id, sim->working);
+	assert_int_equal(call->send_size, SD_NAME_SIZE);
+	for (unsigned i = 0; i < sim->in_flight; i++)
+		if (sim->calls[i]->call->req.opcode != SD_OP_READ_OBJ || is_inode(sim->calls[i]))
+			fail_msg("operation %02x is in flight beside a snapshot",
+			    sim->calls[i]->call->req.opcode);
+}
+
 static void on_submit(struct daemon *d, struct call *call)
 {
 	struct sim *sim = (struct sim *)d;
@@ -135,10 +161,13 @@ static void on_submit(struct daemon *d, struct call *call)
 	c->since = ++sim->clock;
 	if (is_data(c))
 		judge_data(sim, c);
-	else if (is_inode(c) && call->req.flags & SD_FLAG_WRITE)
+	else if (is_index_write(c))
 		judge_index_write(sim, c);
+	else if (call->req.opcode == SD_OP_NEW_VDI)
+		judge_snapshot(sim, call);
 	else
-		assert_true(call->lane == LANE_CONTROL || call->lane == LANE_NEW);
+		assert_true(call->req.opcode == SD_OP_FLUSH_VDI || call->lane == LANE_CONTROL ||
+			    call->lane == LANE_NEW);
 	if (call->req.opcode == SD_OP_GET_VDI_INFO) {
 		sim->barriers++;
 		if (++sim->lookups_in_flight > (sim->lenient ? 2U : 1U))
@@ -253,6 +282,37 @@ static uint32_t write_index(struct sim *sim, const struct call *call)
 	return fault ? SD_RES_EIO : SD_RES_SUCCESS;
 }
 
+static uint32_t write_tag(struct sim *sim, const struct call *call)
+{
+	struct sim_vdi *v = sim_vdi(sim, sd_oid_vid(call->req.obj.oid));
+
+	assert_int_equal(call->send_size, SD_TAG_SIZE);
+	assert_true(v && !v->header.snap_ctime);
+	memcpy(v->header.tag, call->send, SD_TAG_SIZE);
+	return SD_RES_SUCCESS;
+}
+
+static uint32_t take_snapshot(struct sim *sim, struct sim_call *c)
+{
+	uint32_t result = sim->new_result;
+	struct sim_vdi *v = sim_vdi(sim, sim->working);
+
+	sim->new_result = SD_RES_SUCCESS;
+	if (result && !sim->new_works)
+		return result;
+	assert_string_equal(c->call->send, v->header.name);
+	assert_true(c->call->req.vdi.vdi_size == v->header.vdi_size);
+	assert_int_equal(c->call->req.vdi.block_size_shift, v->header.block_size_shift);
+	assert_int_equal(c->call->req.vdi.copies, v->header.nr_copies);
+	sim_snapshot_begin(sim);
+	sim_snapshot_end(sim);
+	sim->snapshots++;
+	c->vid = sim->working;
+	sim_vdi(sim, sim->working)->locked = sim->steals_lock;
+	memset(sim->created, NOT_OURS, sizeof sim->created);
+	return result;
+}
+
 /* Names: those of vdi.c's block. */
 static uint32_t look_up(struct sim *sim, struct sim_call *c)
 {
@@ -313,7 +373,15 @@ static void execute(struct sim *sim, struct sim_call *c)
 		else if (c->call->req.opcode == SD_OP_READ_OBJ)
 			c->result = read_inode(sim, c);
 		else
-			c->result = write_index(sim, c->call);
+			c->result = is_tag(c) ? write_tag(sim, c->call) : write_index(sim, c->call);
+		return;
+	case SD_OP_NEW_VDI:
+		c->result = take_snapshot(sim, c);
+		return;
+	case SD_OP_FLUSH_VDI:
+		assert_true(c->call->req.obj.oid == sd_inode_oid(sim->working));
+		sim->flushes++;
+		c->result = sim->flush_result;
 		return;
 	case SD_OP_LOCK_VDI:
 	case SD_OP_GET_VDI_INFO:
@@ -346,7 +414,7 @@ static void take_note(struct sim *sim, const struct sim_call *c)
 		if (c->result == SD_RES_SUCCESS && c->since > sim->barrier_since)
 			sim->barrier_since = c->since;
 	}
-	if (!is_inode(c) || !(call->req.flags & SD_FLAG_WRITE))
+	if (!is_index_write(c))
 		return;
 	sim->index_in_flight--;
 	idx = (call->req.obj.offset - SD_INODE_INDEX_OFFSET) / 4;
@@ -364,7 +432,8 @@ static void answer(struct sim *sim, unsigned n)
 	memset(&call->rsp, 0, sizeof call->rsp);
 	call->rsp.opcode = call->req.opcode;
 	call->rsp.result = c->result;
-	if (call->req.opcode == SD_OP_LOCK_VDI || call->req.opcode == SD_OP_GET_VDI_INFO)
+	if (call->req.opcode == SD_OP_LOCK_VDI || call->req.opcode == SD_OP_GET_VDI_INFO ||
+	    call->req.opcode == SD_OP_NEW_VDI)
 		call->rsp.vdi.vdi_id = c->vid;
 	if (c->answer) {
 		memcpy(call->receive, c->answer, call->receive_size);

@@ -7,8 +7,8 @@
  * (P 1.1).  Everything submitted is judged against the rules of the engine at once, and a breach
  * fails the test.  done() is called by sim_step() alone.
  *
- * Also simulated: locks, faults, a cluster that is not there, and a snapshot by somebody else with
- * its lost-allocation race (P 6.2).
+ * Also simulated: snapshots by the engine, which may have nothing in flight then; locks, faults, a
+ * cluster that is not there, and a snapshot by somebody else with its lost-allocation race (P 6.2).
  */
 #ifndef SHEEPFS_TESTS_SIMDAEMON_H
 #define SHEEPFS_TESTS_SIMDAEMON_H
@@ -45,8 +45,13 @@ struct sim {
 	uint64_t stray_ctime;  /* new connections lead to this cluster; 0: to ours */
 	bool lenient;          /* objects may be missing: the test took them away */
 	bool frozen;           /* nothing is executed or answered */
+	uint32_t new_result;   /* of the next NEW_VDI; 0: it succeeds */
+	bool new_works;        /* and it is executed whatever it says */
+	bool steals_lock;      /* somebody else locks the successor of a snapshot at once */
+	uint32_t flush_result; /* of FLUSH_VDI */
 	/* ---- what happened ---- */
 	unsigned submitted, peak, creates, index_writes, index_entries, barriers, admitted, reads;
+	unsigned snapshots, flushes, cached; /* cached: data operations with SD_FLAG_CACHE */
 	/* ---- its own ---- */
 	struct sim_call **calls;
 	unsigned in_flight, room, index_in_flight, lookups_in_flight;

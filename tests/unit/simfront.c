@@ -86,8 +86,20 @@ static void on_drained(void *arg)
 	f->drained = true;
 }
 
+static void on_snapshotted(void *arg, uint64_t number, int error, const char *sentence)
+{
+	struct front *f = arg;
+
+	told(f, sentence);
+	f->snapshots++;
+	f->snapshot_number = number;
+	f->snapshot_error = error;
+	if (f->on_snapshot)
+		f->on_snapshot(f, error);
+}
+
 static const struct serve_calls calls = {
-    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained};
+    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained, on_snapshotted};
 
 static void arena_make(struct arena *a)
 {
@@ -108,7 +120,7 @@ void front_open(struct front *f, struct sim *sim)
 
 void front_start(struct front *f, const char *name, const char *tag, uint32_t snap_id)
 {
-	struct serve_volume volume = {name, tag, snap_id, SLOTS_PER_VOLUME};
+	struct serve_volume volume = {name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache};
 
 	f->is_ready = f->refused = f->ended = f->drained = false;
 	f->serve = serve_open(&volume, &f->sim->daemon, &f->out, &f->in, &calls, f);

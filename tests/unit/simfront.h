@@ -29,7 +29,12 @@ struct front {
 	unsigned unanswered;
 	void (*on_answer)(struct front *f, struct front_request *q, int error);
 	void *arg;
+	void (*on_snapshot)(struct front *f, int error);
+	bool object_cache; /* for the next engine */
 	/* what the engine told */
+	unsigned snapshots; /* answers to serve_snapshot() */
+	uint64_t snapshot_number;
+	int snapshot_error;
 	int error; /* of the latest answer */
 	struct msg_ready ready;
 	bool is_ready, refused, elsewhere, ended, drained;

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Making a volume: see creation.h.
+ */
+#include "worker/creation.h"
+
+#include "ipc/name.h"
+#include "worker/tables.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *show(
+    const struct vdi_block *block, uint32_t snap_id, char shown[NAME_SHOWN_SIZE])
+{
+	struct name n = {.snap_id = snap_id};
+
+	memcpy(n.name, block->name, sizeof n.name);
+	if (!snap_id)
+		memcpy(n.tag, block->tag, sizeof n.tag);
+	if (name_show(&n, shown) >= VDI_SHOWN_SIZE)
+		memcpy(shown + VDI_SHOWN_SIZE - sizeof "...", "...", sizeof "...");
+	return shown;
+}
+
+/* The sentence is "volume NAME" and what is said here. */
+__attribute__((format(printf, 3, 4))) static void tell(
+    struct creation *c, int error, const char *format, ...)
+{
+	char shown[NAME_SHOWN_SIZE];
+	int used =
+	    snprintf(c->sentence, sizeof c->sentence, "volume %s ", show(&c->block, 0, shown));
+	va_list ap;
+
+	c->error = error;
+	va_start(ap, format);
+	vsnprintf(c->sentence + used, sizeof c->sentence - (size_t)used, format, ap);
+	va_end(ap);
+}
+
+static bool is_clone(const struct creation *c)
+{
+	return c->source.name[0];
+}
+
+/* ---- NEW_VDI ---- */
+
+static const char *explain(uint32_t result)
+{
+	switch (result) {
+	case SD_RES_VDI_EXIST:
+		return "a volume of that name exists; vdi/list shows it";
+	case SD_RES_FULL_VDI:
+		return "the cluster has as many volumes, deleted ones included, as it can number";
+	case SD_RES_VDI_WRITE:
+		return "the cluster could not write it down: too few nodes for its copies, or no "
+		       "space";
+	case SD_RES_NO_SPACE:
+		return "the cluster has no space left";
+	case SD_RES_BASE_VDI_READ:
+		return "the snapshot was deleted by somebody else";
+	case SD_RES_CLUSTER_ERROR:
+	case SD_RES_NETWORK_ERROR:
+		return "the cluster was disturbed and it may exist or not; look at vdi/list";
+	default:
+		return "the daemon refused";
+	}
+}
+
+static void on_new(struct call *call)
+{
+	struct creation *c = call->owner;
+	uint32_t result = call->rsp.result;
+	char size[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX], shown[NAME_SHOWN_SIZE];
+
+	tables_size(c->like.vdi_size, size);
+	tables_size(UINT64_C(1) << c->like.block_size_shift, object);
+	if (result != SD_RES_SUCCESS)
+		tell(c, sheep_errno(result), "was not created: %s (%s)", explain(result),
+		    sheep_result_name(result));
+	else if (is_clone(c))
+		tell(c, 0,
+		    "was created, a clone of snapshot %s: %s in objects of %s, vid %x; write its "
+		    "name to vdi/mount to attach it",
+		    show(&c->source, c->source_snap_id, shown), size, object, call->rsp.vdi.vdi_id);
+	else
+		tell(c, 0,
+		    "was created: %s in objects of %s, vid %x; write its name to vdi/mount to "
+		    "attach it",
+		    size, object, call->rsp.vdi.vdi_id);
+	c->done(c);
+}
+
+static void send_new(struct creation *c)
+{
+	c->sent = true;
+	vdi_call_new(&c->call, &c->block, &c->like, c->base, false, on_new, c);
+	daemon_submit(c->daemon, &c->call);
+}
+
+/* ---- a new volume ---- */
+
+/* The index of a VDI has 2^20 entries (P 3.3). */
+static bool fits_its_index(struct creation *c)
+{
+	char most[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX], better[TABLES_SIZE_MAX];
+	unsigned shift = c->shift;
+
+	while (shift < SD_SHIFT_MAX && c->size > (uint64_t)SD_INODE_NR_INDEX << shift)
+		shift++;
+	if (shift == c->shift)
+		return true;
+	tables_size(UINT64_C(1) << c->shift, object);
+	tables_size((uint64_t)SD_INODE_NR_INDEX << c->shift, most);
+	tables_size(UINT64_C(1) << shift, better);
+	tell(c, -EFBIG,
+	    "was not created: objects of %s make %s at most; it needs objects of %s (object_size=)",
+	    object, most, better);
+	return false;
+}
+
+static void send_fresh(struct creation *c)
+{
+	if (c->shift < SD_SHIFT_MIN || c->shift > SD_SHIFT_MAX) {
+		tell(c, -EINVAL,
+		    "was not created: an object size of 2^%u bytes is not possible, from 2^%d to "
+		    "2^%d is",
+		    c->shift, SD_SHIFT_MIN, SD_SHIFT_MAX);
+	} else if (fits_its_index(c)) {
+		c->like = (struct sd_inode_header){.vdi_size = c->size,
+		    .nr_copies = c->copies,
+		    .copy_policy = c->policy,
+		    .block_size_shift = (uint8_t)c->shift};
+		send_new(c);
+		return;
+	}
+	c->done(c);
+}
+
+static void on_default(struct call *call)
+{
+	struct creation *c = call->owner;
+
+	if (call->rsp.result != SD_RES_SUCCESS) {
+		tell(c, sheep_errno(call->rsp.result),
+		    "was not created: the daemon does not tell its object size (%s)",
+		    sheep_result_name(call->rsp.result));
+		c->done(c);
+		return;
+	}
+	c->shift = call->rsp.cluster_default.block_size_shift;
+	send_fresh(c);
+}
+
+static void begin_fresh(struct creation *c)
+{
+	if (!c->size) {
+		tell(c, -EINVAL, "was not created: its size is 0");
+	} else if (c->size % 512) {
+		tell(c, -EINVAL,
+		    "was not created: its size must be a multiple of 512 bytes, the next one is "
+		    "%llu",
+		    (unsigned long long)(c->size / 512 + 1) * 512);
+	} else if (c->shift) {
+		send_fresh(c);
+		return;
+	} else {
+		call_init(&c->call, SD_OP_GET_CLUSTER_DEFAULT, LANE_CONTROL, on_default, c);
+		daemon_submit(c->daemon, &c->call);
+		return;
+	}
+	c->done(c);
+}
+
+/* ---- a clone ---- */
+
+static void on_source_header(struct call *call)
+{
+	struct creation *c = call->owner;
+	const struct sd_inode_header *h = &c->like;
+	char shown[NAME_SHOWN_SIZE];
+
+	show(&c->source, c->source_snap_id, shown);
+	if (call->rsp.result != SD_RES_SUCCESS)
+		tell(c, sheep_errno(call->rsp.result),
+		    "was not created: the header of snapshot %s (vid %x) cannot be read: %s", shown,
+		    c->base, sheep_result_name(call->rsp.result));
+	else if (h->vdi_id != c->base || strncmp(h->name, c->source.name, sizeof h->name))
+		tell(c, -EIO,
+		    "was not created: the daemon led from %s to vid %x, whose header is another "
+		    "volume's; look at vdi/list and `dog vdi check`",
+		    shown, c->base);
+	else if (!h->snap_ctime)
+		tell(c, -EINVAL, "was not created: %s is no snapshot; vdi/snapshot makes one",
+		    shown);
+	else if (h->store_policy)
+		tell(c, -EOPNOTSUPP,
+		    "was not created: %s is a hyper volume (store policy %u), which cannot be "
+		    "cloned",
+		    shown, h->store_policy);
+	else {
+		send_new(c);
+		return;
+	}
+	c->done(c);
+}
+
+static void on_source(struct call *call)
+{
+	struct creation *c = call->owner;
+	uint32_t result = call->rsp.result, vid = call->rsp.vdi.vdi_id;
+	char shown[NAME_SHOWN_SIZE];
+
+	show(&c->source, c->source_snap_id, shown);
+	if (result == SD_RES_NO_VDI || result == SD_RES_NO_TAG) {
+		tell(c, -ENOENT,
+		    "was not created: there is no snapshot %s; vdi/list shows what there is",
+		    shown);
+	} else if (result != SD_RES_SUCCESS || !vid || vid >= SD_NR_VDIS) {
+		tell(c, result ? sheep_errno(result) : -EIO,
+		    "was not created: snapshot %s cannot be looked up (%s, vid %x)", shown,
+		    sheep_result_name(result), vid);
+	} else {
+		c->base = vid;
+		vdi_call_header(&c->call, vid, &c->like, sizeof c->like, on_source_header, c);
+		daemon_submit(c->daemon, &c->call);
+		return;
+	}
+	c->done(c);
+}
+
+void creation_begin(struct creation *c)
+{
+	if (!c->block.name[0]) {
+		c->error = -EINVAL;
+		snprintf(c->sentence, sizeof c->sentence, "nothing was created: the name is empty");
+		c->done(c);
+	} else if (is_clone(c)) {
+		vdi_call_lookup(&c->call, &c->source, c->source_snap_id, on_source, c);
+		daemon_submit(c->daemon, &c->call);
+	} else {
+		begin_fresh(c);
+	}
+}
+
+void creation_lost(struct creation *c, const char *why)
+{
+	if (c->sent)
+		tell(c, -EIO,
+		    "may have been created or not, look at vdi/list before you try again: %s", why);
+	else
+		tell(c, -EIO, "was not created: %s", why);
+}
