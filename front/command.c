@@ -32,9 +32,31 @@ const char *command_usage(enum verb verb)
 		return "usage: echo NAME > vdi/unmount, as it is listed in volume/\n"
 		       "Detaches a volume that nobody uses.\n";
 	case VERB_CREATE:
-		return "usage: echo NAME SIZE [object_size=SIZE] > vdi/create\n"
+		return "usage: echo NAME SIZE [object_size=SIZE] [copies=N|D:P] > vdi/create\n"
 		       "Makes a new volume. SIZE is in bytes, or with K, M, G, T or P (powers of "
-		       "1024), e.g. echo disk1 20G > vdi/create\n";
+		       "1024), e.g. echo disk1 20G > vdi/create\n"
+		       "copies: N copies of every object, or D data and P parity strips "
+		       "(D: 2, 4, 8 or 16; P: 1 to 15), else the cluster's default.\n";
+	case VERB_SNAPSHOT:
+		return "usage: echo NAME TAG > vdi/snapshot\n"
+		       "Takes a snapshot of a volume, attached or not; it is NAME@TAG then. It "
+		       "holds "
+		       "what was acknowledged before, and nothing else.\n";
+	case VERB_CLONE:
+		return "usage: echo NAME@TAG NEW > vdi/clone, or NAME@NUMBER\n"
+		       "Makes the volume NEW, which begins as the snapshot and takes no space "
+		       "yet.\n";
+	case VERB_PAGE_CACHE:
+		return "usage: echo 1 > config/page_cache, or 0\n"
+		       "Volumes that are attached from then on are cached in the page cache of "
+		       "this "
+		       "host (1), or not (0).\n";
+	case VERB_OBJECT_CACHE:
+		return "usage: echo 1 > config/object_cache, or 0\n"
+		       "Asks the daemon to cache the objects of volumes that are attached from "
+		       "then "
+		       "on (1), or not (0). Daemons from 1.0 on have no object cache: there it is "
+		       "without effect.\n";
 	default:
 		return "this file is only read\n";
 	}
@@ -147,28 +169,83 @@ static int parse_size(const struct word *w, uint64_t *bytes, char *sentence)
 	return 0;
 }
 
-static int parse_option(const struct word *w, struct msg_command *c, char *sentence)
+/* Digits only, at most `max`; false for anything else. */
+static bool parse_small(const char *text, size_t size, uint32_t max, uint32_t *number)
 {
-	static const char option[] = "object_size=";
-	struct word value = {w->text + sizeof option - 1, w->size - (sizeof option - 1)};
-	uint64_t bytes;
-	int error;
+	*number = 0;
+	if (!size || size > 4)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		*number = *number * 10 + (uint32_t)(text[i] - '0');
+	}
+	return *number <= max;
+}
 
-	if (w->size < sizeof option - 1 || memcmp(w->text, option, sizeof option - 1))
-		return wrong(-EINVAL, sentence, w,
-		    "the only option is object_size=SIZE, such as "
-		    "object_size=4M");
-	if (c->shift)
-		return wrong(-EINVAL, sentence, w, "object_size is given twice");
-	error = parse_size(&value, &bytes, sentence);
+/* "3", or "4:2": that many data and parity strips of an erasure code (P 3.2). */
+static int parse_copies(const struct word *value, struct msg_command *c, char *sentence)
+{
+	const char *colon = memchr(value->text, ':', value->size);
+	size_t first = colon ? (size_t)(colon - value->text) : value->size;
+	uint32_t data, parity = 0;
+	bool fits = parse_small(value->text, first, COPIES_MAX, &data) && data;
+
+	if (fits && colon)
+		fits = parse_small(colon + 1, value->size - first - 1, 15, &parity) && parity &&
+		       (data == 2 || data == 4 || data == 8 || data == 16);
+	if (!fits)
+		return wrong(-EINVAL, sentence, value,
+		    "copies is a number from 1 to 31, or DATA:PARITY with 2, 4, 8 or 16 data and "
+		    "1 to 15 parity strips, such as 4:2");
+	c->copies = data + parity;
+	c->policy = colon ? data / 2 << 4 | parity : 0;
+	return 0;
+}
+
+static int parse_object_size(const struct word *value, struct msg_command *c, char *sentence)
+{
+	uint64_t bytes;
+	int error = parse_size(value, &bytes, sentence);
+
 	if (error)
 		return error;
 	if (bytes & (bytes - 1) || bytes < UINT64_C(1) << OBJECT_SHIFT_MIN ||
 	    bytes > UINT64_C(1) << OBJECT_SHIFT_MAX)
-		return wrong(-EINVAL, sentence, &value,
+		return wrong(-EINVAL, sentence, value,
 		    "an object size is a power of two from 4K to 2G, such as 4M");
 	c->shift = (uint32_t)__builtin_ctzll(bytes);
 	return 0;
+}
+
+static const struct {
+	const char *name; /* with "=" */
+	int (*parse)(const struct word *value, struct msg_command *c, char *sentence);
+} create_options[] = {
+    {"object_size=", parse_object_size},
+    {"copies=", parse_copies},
+};
+
+#define NR_OPTIONS (sizeof create_options / sizeof create_options[0])
+
+/* given: the options so far, a bit each. */
+static int parse_option(
+    const struct word *w, struct msg_command *c, unsigned *given, char *sentence)
+{
+	for (unsigned i = 0; i < NR_OPTIONS; i++) {
+		size_t size = strlen(create_options[i].name);
+		struct word value = {w->text + size, w->size - size};
+
+		if (w->size < size || memcmp(w->text, create_options[i].name, size) != 0)
+			continue;
+		if (*given & 1U << i)
+			return wrong(-EINVAL, sentence, w, "this option is given twice");
+		*given |= 1U << i;
+		return create_options[i].parse(&value, c, sentence);
+	}
+	return wrong(-EINVAL, sentence, w,
+	    "the options are object_size=SIZE, such as object_size=4M, and copies=N or copies=D:P, "
+	    "such as copies=2");
 }
 
 /* Splits at spaces and tabs. */
@@ -190,24 +267,102 @@ static size_t split(const char *text, size_t size, struct word *words)
 	return count;
 }
 
+/* A name without a tag. */
+static int parse_plain_name(
+    const struct word *w, struct msg_command *c, const char *what, char *sentence)
+{
+	int error = parse_name(w, c, sentence);
+
+	if (error || (!c->tag[0] && !c->snap_id))
+		return error;
+	return wrong(-EINVAL, sentence, w, what);
+}
+
 static int parse_create(const char *text, size_t size, struct msg_command *c, char *sentence)
 {
 	struct word whole = {text, size}, words[WORDS_MAX];
 	size_t count = split(text, size, words);
+	unsigned given = 0;
 	int error;
 
 	if (count < 2)
 		return wrong(-EINVAL, sentence, &whole,
 		    "a new volume needs a name and a size, such as: disk1 20G");
-	error = parse_name(&words[0], c, sentence);
-	if (!error && (c->tag[0] || c->snap_id))
-		error = wrong(-EINVAL, sentence, &words[0],
-		    "a new volume has no tag (an \"@\" inside a name is written %40)");
+	error = parse_plain_name(&words[0], c,
+	    "a new volume has no tag (an \"@\" inside a name is written %40)", sentence);
 	if (!error)
 		error = parse_size(&words[1], &c->size, sentence);
 	for (size_t i = 2; i < count && !error; i++)
-		error = parse_option(&words[i], c, sentence);
+		error = parse_option(&words[i], c, &given, sentence);
 	return error;
+}
+
+/* The tag has the grammar of the one behind "@". */
+static int parse_tag(const struct word *w, struct msg_command *c, char *sentence)
+{
+	char text[COMMAND_TEXT_MAX + 2] = "v@";
+	const char *why;
+	struct name n;
+	int error;
+
+	memcpy(text + 2, w->text, w->size);
+	error = name_parse(text, w->size + 2, &n, &why);
+	if (error)
+		return wrong(error, sentence, w, why);
+	if (n.snap_id)
+		return wrong(-EINVAL, sentence, w,
+		    "a tag of digits would be taken for a snapshot's number; write its first digit "
+		    "as %XX (%31 is 1)");
+	memcpy(c->tag, n.tag, sizeof c->tag);
+	return 0;
+}
+
+static int parse_snapshot(const char *text, size_t size, struct msg_command *c, char *sentence)
+{
+	struct word whole = {text, size}, words[WORDS_MAX];
+	int error;
+
+	if (split(text, size, words) != 2)
+		return wrong(-EINVAL, sentence, &whole,
+		    "a snapshot needs a volume's name and a tag, such as: disk1 monday");
+	error = parse_plain_name(&words[0], c,
+	    "a snapshot is of a volume, whose name has no tag; write: NAME TAG", sentence);
+	return error ? error : parse_tag(&words[1], c, sentence);
+}
+
+static int parse_clone(const char *text, size_t size, struct msg_command *c, char *sentence)
+{
+	struct word whole = {text, size}, words[WORDS_MAX];
+	struct msg_command made = {0};
+	int error;
+
+	if (split(text, size, words) != 2)
+		return wrong(-EINVAL, sentence, &whole,
+		    "a clone needs a snapshot and a new name, such as: disk1@monday disk2");
+	error = parse_name(&words[0], c, sentence);
+	if (!error && !c->tag[0] && !c->snap_id)
+		error = wrong(-EINVAL, sentence, &words[0],
+		    "only a snapshot can be cloned: NAME@TAG or NAME@NUMBER; vdi/snapshot makes "
+		    "one");
+	if (!error)
+		error = parse_plain_name(&words[1], &made,
+		    "the new volume has no tag (an \"@\" inside a name is written %40)", sentence);
+	memcpy(c->other, made.name, sizeof c->other);
+	return error;
+}
+
+/* Any whole number but 0 means yes, as it always did. */
+static int parse_knob(const char *text, size_t size, struct msg_command *c, char *sentence)
+{
+	struct word whole = {text, size}, words[WORDS_MAX];
+	uint32_t value;
+
+	if (split(text, size, words) != 1 ||
+	    !parse_small(words[0].text, words[0].size, UINT32_MAX, &value))
+		return wrong(-EINVAL, sentence, &whole, "the value is 0 or 1");
+	c->set = 1;
+	c->size = value != 0;
+	return 0;
 }
 
 int command_parse(
@@ -223,7 +378,17 @@ int command_parse(
 	}
 	if (memchr(text, 0, size))
 		return wrong(-EINVAL, sentence, &whole, "a command has no NUL byte");
-	if (verb == VERB_CREATE)
+	switch (verb) {
+	case VERB_CREATE:
 		return parse_create(text, size, c, sentence);
-	return parse_name(&whole, c, sentence);
+	case VERB_SNAPSHOT:
+		return parse_snapshot(text, size, c, sentence);
+	case VERB_CLONE:
+		return parse_clone(text, size, c, sentence);
+	case VERB_PAGE_CACHE:
+	case VERB_OBJECT_CACHE:
+		return parse_knob(text, size, c, sentence);
+	default:
+		return parse_name(&whole, c, sentence);
+	}
 }

@@ -14,8 +14,8 @@
 #include "ipc/msg.h"
 
 /*
- * Parses the text of a command, without the newline at its end, into c: verb, size, shift, snap_id,
- * name and tag.  Returns 0, or -errno and in sentence[SENTENCE_MAX] what is wrong, with the value,
+ * Parses the text of a command, without the newline at its end, into c: all that its verb
+ * needs (enum verb).  Returns 0, or -errno and in sentence[SENTENCE_MAX] what is wrong, with the value,
  * and how it is written.
  */
 int command_parse(

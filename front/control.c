@@ -63,6 +63,12 @@ static bool is_table(enum verb verb)
 	return verb == VERB_LIST || verb == VERB_SHEEP_INFO;
 }
 
+/* Its value is read, and it can be written. */
+static bool is_knob(enum verb verb)
+{
+	return verb == VERB_PAGE_CACHE || verb == VERB_OBJECT_CACHE;
+}
+
 static struct open_file *by_fh(const struct control *c, uint64_t fh)
 {
 	struct open_file *o;
@@ -176,7 +182,7 @@ void control_open(struct control *c, fuse_req_t req, enum verb verb, const char 
 	o = file_new(c, verb, path);
 	if (!o) {
 		fuse_reply_err(req, ENFILE);
-	} else if (is_table(verb)) {
+	} else if (is_table(verb) || is_knob(verb)) {
 		o->opening = true;
 		ask(c, o, req, &command, NULL, 0);
 	} else {
@@ -270,7 +276,8 @@ static void opened(struct control *c, struct open_file *o, fuse_req_t req, int e
 		file_free(c, o);
 		return;
 	}
-	session_reply_open(req, o->fh, FOPEN_DIRECT_IO | FOPEN_NOFLUSH);
+	session_reply_open(
+	    req, o->fh, FOPEN_DIRECT_IO | FOPEN_NOFLUSH | (is_knob(o->verb) ? FOPEN_STREAM : 0));
 }
 
 bool control_answered(struct control *c, const struct msg_answered *answer, const char *sentence)

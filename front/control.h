@@ -4,8 +4,8 @@
  *
  * Owns every open file of vdi/ and config/ and the commands that wait for the master.  One command
  * a write; the write is answered with the command's errno; then reading the same open file gives,
- * from byte 0, the sentence about it.  Reading one afresh gives its usage.  A table is one snapshot
- * for one open.  Never executes a command, never blocks.
+ * from byte 0, the sentence about it.  Reading one afresh gives its usage; a knob's, its value.  A
+ * table is one snapshot for one open.  Never executes a command, never blocks.
  */
 #ifndef SHEEPFS_FRONT_CONTROL_H
 #define SHEEPFS_FRONT_CONTROL_H

@@ -120,6 +120,10 @@ static void file_setattr(
 
 static void file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	/* nobody else writes what is attached here, so what is cached stays true from open to open
+	 */
+	const uint32_t cached = FOPEN_KEEP_CACHE;
+	const uint32_t direct = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 	struct volume *v = session_owner(req);
 
 	(void)ino;
@@ -128,8 +132,7 @@ static void file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (v->face.read_only && (fi->flags & O_ACCMODE) != O_RDONLY)
 		fuse_reply_err(req, EROFS);
 	else
-		session_reply_open(
-		    req, 0, FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH);
+		session_reply_open(req, 0, FOPEN_NOFLUSH | (v->face.page_cache ? cached : direct));
 }
 
 /* Nobody waits for it. */

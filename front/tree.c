@@ -46,7 +46,11 @@ static const struct node nodes[] = {
     {17, VDI, "unmount", "vdi/unmount", S_IFREG | 0600, VERB_UNMOUNT},
     {18, VDI, "create", "vdi/create", S_IFREG | 0600, VERB_CREATE},
     {19, VDI, "list", "vdi/list", S_IFREG | 0444, VERB_LIST},
+    {20, VDI, "snapshot", "vdi/snapshot", S_IFREG | 0600, VERB_SNAPSHOT},
+    {21, VDI, "clone", "vdi/clone", S_IFREG | 0600, VERB_CLONE},
     {32, CONFIG, "sheep_info", "config/sheep_info", S_IFREG | 0444, VERB_SHEEP_INFO},
+    {33, CONFIG, "page_cache", "config/page_cache", S_IFREG | 0644, VERB_PAGE_CACHE},
+    {34, CONFIG, "object_cache", "config/object_cache", S_IFREG | 0644, VERB_OBJECT_CACHE},
 };
 
 #define NR_NODES (sizeof nodes / sizeof nodes[0])

@@ -2,12 +2,13 @@
 /*
  * The tree: every name under the mount point, and its inode numbers.
  *
- *	vdi/{mount,unmount,create,list}  config/sheep_info  volume/NAME
+ *	vdi/{mount,unmount,create,snapshot,clone,list}  config/{sheep_info,page_cache,object_cache}
+ *	volume/NAME
  *
  * Owns names, attributes and directory listings; a volume's name here is only the placeholder over
  * which its own file system is mounted.  What control files say is control.c's.  The fixed names
  * and the placeholders never fail to be found while they are there: the kernel would silently
- *detach the mounts below them.
+ * detach the mounts below them.
  */
 #ifndef SHEEPFS_FRONT_TREE_H
 #define SHEEPFS_FRONT_TREE_H

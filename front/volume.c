@@ -447,6 +447,7 @@ int volume_serve(struct volume *v, int device, const struct msg_serve_volume *wh
 	v->face.size = what->size;
 	v->face.allocated = what->allocated;
 	v->face.read_only = what->read_only;
+	v->face.page_cache = what->page_cache;
 	v->session = session_open(v->front->base, device, v->front->scratch, VOLUME_MAX_BACKGROUND,
 	    file_ops(), &session_calls, v);
 	return v->session ? 0 : -ENOMEM;

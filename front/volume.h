@@ -20,7 +20,8 @@ struct volume_face {
 	uint64_t size;      /* bytes */
 	uint64_t allocated; /* bytes */
 	bool read_only;
-	mode_t mode; /* permission bits */
+	bool page_cache; /* opens are cached by the kernel, written through */
+	mode_t mode;     /* permission bits */
 	uid_t uid;
 	gid_t gid;
 	struct timespec atime, mtime, ctime;

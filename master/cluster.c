@@ -120,6 +120,7 @@ static void order_send(struct order *o)
 
 		memcpy(payload.name, command->name.name, sizeof payload.name);
 		memcpy(payload.tag, command->name.tag, sizeof payload.tag);
+		memcpy(payload.other, command->other.name, sizeof payload.other);
 		send_order(chan, 0, 0, &payload, NULL, 0, NULL);
 	} else {
 		const struct msg_release payload = {.number = o->number, .vid = o->vid};

@@ -9,6 +9,7 @@
 #include "master/cluster.h"
 #include "master/detach.h"
 #include "master/front.h"
+#include "master/snapshot.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -61,7 +62,7 @@ void command_answer(struct command *c, int error, const char *format, ...)
 		log_info("%s", sentence);
 		return;
 	}
-	if (is_change(c->verb))
+	if (is_change(c->verb) || c->set)
 		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
 		    c->uid, sentence);
 	front_answer(c->master, c->number, error, sentence);
@@ -74,7 +75,40 @@ void command_answer_table(struct command *c, int fd)
 	forget(c);
 }
 
-/* An earlier command on the same name is not answered yet, or an umount(8) by hand is under way. */
+/* Do two commands concern the same volume?  Mounts and unmounts keep the whole name, with its tag,
+ * apart; the cluster's operations concern the volume and all its snapshots. */
+static bool concern_same(const struct command *a, const struct command *b)
+{
+	const struct name *theirs[] = {&b->name, &b->other};
+	const struct name *ours[] = {&a->name, &a->other};
+	bool whole = a->verb <= VERB_UNMOUNT && b->verb <= VERB_UNMOUNT;
+
+	if (whole)
+		return !name_compare(&a->name, &b->name);
+	for (unsigned i = 0; i < 2; i++)
+		for (unsigned n = 0; n < 2; n++)
+			if (ours[i]->name[0] && !strcmp(ours[i]->name, theirs[n]->name))
+				return true;
+	return false;
+}
+
+/* The attached volume of which a command wants a snapshot, or NULL. */
+static struct volume *snapshot_of(const struct command *c)
+{
+	struct name working = {.snap_id = 0};
+
+	memcpy(working.name, c->name.name, sizeof working.name);
+	return c->verb == VERB_SNAPSHOT ? volume_find(c->master, &working) : NULL;
+}
+
+/* Is it just going up or down? */
+static bool is_in_motion(struct volume *v)
+{
+	return (v->state != VOLUME_READY && v->state != VOLUME_FAILED) || detach_by_hand(v);
+}
+
+/* An earlier command on the same volume is not answered yet, or an umount(8) by hand is under way.
+ */
 static bool must_wait(const struct command *c)
 {
 	struct volume *v = c->verb == VERB_MOUNT ? volume_find(c->master, &c->name) : NULL;
@@ -82,10 +116,13 @@ static bool must_wait(const struct command *c)
 
 	if (v && (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING || detach_by_hand(v)))
 		return true;
+	v = snapshot_of(c);
+	if (v && (v->snapshot || is_in_motion(v)))
+		return true;
 	TAILQ_FOREACH (other, &c->master->commands, link) {
 		if (other == c)
 			return false;
-		if (is_change(other->verb) && !name_compare(&other->name, &c->name))
+		if (is_change(c->verb) && is_change(other->verb) && concern_same(other, c))
 			return true;
 	}
 	return false;
@@ -102,6 +139,32 @@ static void unmount(struct command *c)
 		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
 }
 
+static void snapshot(struct command *c)
+{
+	struct volume *v = snapshot_of(c);
+
+	if (!v)
+		cluster_order(c->master, c);
+	else if (v->state == VOLUME_READY)
+		snapshot_begin(v, c);
+	else
+		command_answer(c, -EIO,
+		    "no snapshot of volume %s was taken: it has failed; write its name to "
+		    "vdi/unmount, then to vdi/mount, to bring it back",
+		    v->shown);
+}
+
+/* Reading one gives its value. */
+static void knob(struct command *c, bool *value, const char *on, const char *off)
+{
+	if (!c->set) {
+		command_answer(c, 0, "%d", *value);
+		return;
+	}
+	*value = c->size;
+	command_answer(c, 0, "%s", *value ? on : off);
+}
+
 static void run(struct command *c)
 {
 	struct master *m = c->master;
@@ -114,8 +177,10 @@ static void run(struct command *c)
 	case VERB_UNMOUNT:
 		unmount(c);
 		break;
-	case VERB_CREATE:
 	case VERB_SNAPSHOT:
+		snapshot(c);
+		break;
+	case VERB_CREATE:
 	case VERB_CLONE:
 	case VERB_LIST:
 	case VERB_CLUSTER_INFO:
@@ -124,8 +189,15 @@ static void run(struct command *c)
 		cluster_order(m, c);
 		break;
 	case VERB_PAGE_CACHE:
+		knob(c, &m->page_cache,
+		    "volumes that are attached from now on are cached in the page cache",
+		    "volumes that are attached from now on are not cached in the page cache");
+		break;
 	case VERB_OBJECT_CACHE:
-		command_answer(c, -EOPNOTSUPP, "not yet");
+		knob(c, &m->object_cache,
+		    "the object cache is asked for, for volumes that are attached from now on; "
+		    "daemons from 1.0 on have none, and there it is without effect",
+		    "no object cache is asked for, for volumes that are attached from now on");
 		break;
 	case VERB_SHEEP_INFO:
 		command_answer(
@@ -187,6 +259,8 @@ static struct command *record(struct master *m, const struct msg_command *from)
 	memcpy(c->name.name, from->name, sizeof c->name.name);
 	memcpy(c->name.tag, from->tag, sizeof c->name.tag);
 	c->name.snap_id = from->snap_id;
+	memcpy(c->other.name, from->other, sizeof c->other.name);
+	c->set = from->set;
 	name_show(&c->name, c->shown);
 	TAILQ_INSERT_TAIL(&m->commands, c, link);
 	m->nr_commands++;

@@ -22,6 +22,8 @@ struct command {
 	char shown[NAME_SHOWN_SIZE];
 	uint64_t size;
 	uint32_t shift, copies, policy;
+	bool set;          /* a knob's new value is `size` */
+	struct name other; /* the volume that a clone makes; empty: none */
 	uint32_t uid;
 };
 

@@ -123,6 +123,8 @@ static int set_log(struct conf *c, const char *value, char *why, size_t why_size
 	}
 SWITCH(foreground)
 SWITCH(debug)
+SWITCH(page_cache)
+SWITCH(object_cache)
 SWITCH(help)
 SWITCH(version)
 
@@ -139,6 +141,10 @@ static const struct conf_option options[] = {
 	"workers (1879050000-1879054095); nobody else should have them",
 	set_uids},
     {0, "log", "FILE", "log there; else to the terminal with -f, to syslog without", set_log},
+    {'k', "pagecache", NULL, "cache volumes in this host's page cache (config/page_cache)",
+	set_page_cache},
+    {'o', "objectcache", NULL, "have daemons before 1.0 cache objects (config/object_cache)",
+	set_object_cache},
     {'f', "foreground", NULL, "stay in the foreground", set_foreground},
     {'d', "debug", NULL, "log every message between the processes but I/O", set_debug},
     {'h', "help", NULL, "this text", set_help},

@@ -19,11 +19,12 @@ struct conf {
 	bool foreground;
 	bool debug;
 	bool help, version;
-	unsigned timeout;          /* seconds that an attach or a detach may take */
-	uid_t uid_first, uid_last; /* front, cluster worker, then the volumes' workers */
-	const char *log;           /* NULL: the terminal, or syslog */
-	const char *mountpoint;    /* as typed */
-	const char *libexec;       /* where the helper programs are */
+	bool page_cache, object_cache; /* what the knobs begin with */
+	unsigned timeout;              /* seconds that an attach or a detach may take */
+	uid_t uid_first, uid_last;     /* front, cluster worker, then the volumes' workers */
+	const char *log;               /* NULL: the terminal, or syslog */
+	const char *mountpoint;        /* as typed */
+	const char *libexec;           /* where the helper programs are */
 };
 
 /*

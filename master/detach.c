@@ -12,6 +12,7 @@
 #include "master/locks.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/snapshot.h"
 #include "master/stop.h"
 #include "master/volume.h"
 
@@ -398,6 +399,7 @@ void detach_generation_ended(struct volume *v, const char *words)
 	if (g->lock)
 		locks_left(v->master, &v->name, v->shown, g->lock);
 	g->lock = 0;
+	snapshot_worker_ended(v, words);
 	switch (v->state) {
 	case VOLUME_DIALLING: /* there is none in this state */
 		break;

@@ -191,7 +191,8 @@ void front_serve_volume(struct master *m, const struct volume *v, int device, co
 	const struct msg_serve_volume serve = {.size = ready->size,
 	    .allocated = ready->allocated,
 	    .shift = ready->shift,
-	    .read_only = ready->read_only};
+	    .read_only = ready->read_only,
+	    .page_cache = v->page_cache};
 
 	if (!chan_of(m)) {
 		close(device);

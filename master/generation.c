@@ -10,6 +10,7 @@
 #include "master/attach.h"
 #include "master/detach.h"
 #include "master/master.h"
+#include "master/snapshot.h"
 #include "master/uids.h"
 #include "master/volume.h"
 
@@ -146,6 +147,9 @@ static void on_message(struct msg *m, void *arg)
 	case MSG_DRAINED:
 		g->lock = 0;
 		break;
+	case MSG_ANSWER:
+		snapshot_answered(g->volume, &m->body.answered, (const char *)m->tail);
+		break;
 	default:
 		generation_kill(g, "it said what no worker says");
 	}
@@ -209,8 +213,11 @@ static int start_process(struct generation *g)
 static void first_words(struct generation *g, const int *theirs)
 {
 	const struct volume *v = g->volume;
-	struct msg_start_volume start = {
-	    .uid = g->uid, .gid = g->uid, .slots = SLOTS_PER_VOLUME, .snap_id = v->name.snap_id};
+	struct msg_start_volume start = {.uid = g->uid,
+	    .gid = g->uid,
+	    .slots = SLOTS_PER_VOLUME,
+	    .snap_id = v->name.snap_id,
+	    .object_cache = v->object_cache};
 
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);
@@ -273,6 +280,16 @@ void generation_drain(struct generation *g, unsigned milliseconds)
 	}
 	snprintf(why, sizeof why, "it did not finish within %u s", milliseconds / 1000);
 	process_kill_later(&g->process, milliseconds, why);
+}
+
+void generation_snapshot(struct generation *g, uint64_t number, const struct name *name)
+{
+	struct msg_order order = {.number = number, .verb = VERB_SNAPSHOT};
+
+	memcpy(order.name, name->name, sizeof order.name);
+	memcpy(order.tag, name->tag, sizeof order.tag);
+	if (g->process.chan)
+		send_order(g->process.chan, g->volume->number, g->number, &order, NULL, 0, NULL);
 }
 
 void generation_kill(struct generation *g, const char *why)

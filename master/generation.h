@@ -9,6 +9,7 @@
 #ifndef SHEEPFS_MASTER_GENERATION_H
 #define SHEEPFS_MASTER_GENERATION_H
 
+#include "ipc/name.h"
 #include "master/dial.h"
 #include "master/process.h"
 #include "master/target.h"
@@ -59,6 +60,10 @@ static inline bool generation_lives(const struct generation *g)
 
 /* Gives the front's descriptors away: data socket, `out`, `in`. */
 void generation_take_fds(struct generation *g, int fds[3]);
+
+/* It is READY and is to take a snapshot of its volume, whose tag stands in `name`; its answer goes
+ * to snapshot_answered() with that number. */
+void generation_snapshot(struct generation *g, uint64_t number, const struct name *name);
 
 /* It is to finish and end; killed after `milliseconds`. Nothing when it does not live. */
 void generation_drain(struct generation *g, unsigned milliseconds);

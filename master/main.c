@@ -116,6 +116,8 @@ static void make_master(struct master *m, const struct conf *c)
 	static const int end_signals[] = {SIGTERM, SIGINT};
 
 	m->conf = c;
+	m->page_cache = c->page_cache;
+	m->object_cache = c->object_cache;
 	TAILQ_INIT(&m->volumes);
 	TAILQ_INIT(&m->commands);
 	LIST_INIT(&m->locks);

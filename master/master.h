@@ -31,8 +31,9 @@ struct master {
 	TAILQ_HEAD(, command) commands;
 	unsigned nr_commands;
 	LIST_HEAD(, lock) locks;
-	struct stop *stop;           /* NULL: nobody asked for the end */
-	struct event *end_events[2]; /* SIGTERM, SIGINT */
+	bool page_cache, object_cache; /* the knobs, for volumes that are attached from now on */
+	struct stop *stop;             /* NULL: nobody asked for the end */
+	struct event *end_events[2];   /* SIGTERM, SIGINT */
 	int exit_status;
 };
 

@@ -7,6 +7,7 @@
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
+#include "master/snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,8 @@ struct volume *volume_new(struct master *m, struct command *attach)
 	v->master = m;
 	v->attach = attach;
 	v->name = attach->name;
+	v->page_cache = m->page_cache;
+	v->object_cache = m->object_cache;
 	memcpy(v->shown, attach->shown, sizeof v->shown);
 	v->device = -1;
 	v->generation.volume = v;
@@ -77,6 +80,7 @@ struct volume *volume_new(struct master *m, struct command *attach)
 
 void volume_free(struct volume *v)
 {
+	snapshot_forget(v);
 	if (v->number)
 		TAILQ_REMOVE(&v->master->volumes, v, link);
 	if (v->timer)

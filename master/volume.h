@@ -33,6 +33,8 @@ struct volume {
 	char shown[NAME_SHOWN_SIZE];
 	char path[PATH_MAX];             /* of its file */
 	struct command *attach, *detach; /* that wait for us; NULL: none */
+	struct snapshot *snapshot;       /* being taken; NULL: none */
+	bool page_cache, object_cache;   /* the knobs, when it was attached */
 	struct event *timer; /* attach: its limit; ending: how long the current step may take */
 	struct event *pause; /* attach: until the next try */
 	struct trial *trial; /* attach: of the targets */

@@ -199,7 +199,10 @@ static void on_header(struct call *call)
 		    "look "
 		    "at vdi/list and `dog vdi check`",
 		    s->vid);
-	else if (h->snap_ctime)
+	else if (s->expected && h->create_time != s->created) {
+		s->elsewhere = true;
+		tell(s, -ESTALE, "was not taken: vid %x is another volume now", s->vid);
+	} else if (h->snap_ctime)
 		tell(s, -EAGAIN,
 		    "was not taken: somebody else takes one of the volume at this very moment; try "
 		    "again");

@@ -18,6 +18,7 @@ struct snapshot {
 	struct daemon *daemon;
 	struct vdi_block block; /* the volume, and the tag of its snapshot */
 	uint32_t expected;      /* the vid that the name must lead to; 0: whatever it leads to */
+	uint64_t created;       /* its create_time, with `expected` */
 	void (*done)(struct snapshot *s);
 	void *owner;
 	/* ---- the outcome ---- */

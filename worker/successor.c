@@ -113,6 +113,7 @@ void successor_begin(struct successor *s, const char *tag)
 	memcpy(snapshot->block.name, s->vdi->block.name, sizeof snapshot->block.name);
 	memcpy(snapshot->block.tag, tag, sizeof snapshot->block.tag);
 	snapshot->expected = s->vdi->vid;
+	snapshot->created = s->vdi->create_time;
 	snapshot->done = on_snapshot;
 	snapshot->owner = s;
 	snapshot_begin(snapshot);

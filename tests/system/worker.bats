@@ -128,7 +128,7 @@ peer() {
 	wait_until 5 grep -q ready "$client_out"
 	proxy_mode slow stall
 	wait_until 15 gone "$client"
-	contains "$(cat "$client_out")" 'whether volume perhaps was created is not known'
+	contains "$(cat "$client_out")" 'volume perhaps may have been created or not'
 	contains "$(cat "$client_out")" 'exit 77'
 	peer "$lamb" cluster - list drain
 	contains "$output" perhaps

@@ -336,7 +336,7 @@ static void test_lost(void **state)
 
 	create(r, 1, "a", 512, 22);
 	cluster_lost(r->cluster, "the daemon at x closed the connection");
-	says(r, 1, -EIO, "whether volume a was created is not known");
+	says(r, 1, -EIO, "volume a may have been created or not, look at vdi/list");
 	says(r, 1, -EIO, "the daemon at x closed");
 	assert_int_equal(r->answers, 1);
 	assert_int_equal(r->drains, 0);
@@ -352,7 +352,204 @@ static void test_lost_with_much_to_do(void **state)
 	create(r, 4, "b", 512, 0);
 	cluster_lost(r->cluster, "it is gone");
 	assert_int_equal(r->answers, 4);
-	says(r, 4, -EIO, "it is gone; nothing was changed");
+	says(r, 4, -EIO, "it is gone; nothing was changed"); /* it had not begun */
+}
+
+/* ---- clones, copies, snapshots of volumes that are not attached ---- */
+
+static void test_copies(void **state)
+{
+	struct rig *r = *state;
+	struct msg_order order = {.number = 1,
+	    .size = 512,
+	    .verb = VERB_CREATE,
+	    .shift = 22,
+	    .copies = 6,
+	    .policy = 0x22,
+	    .name = "ec"};
+	struct call *call;
+
+	cluster_order(r->cluster, &order);
+	call = expect(r, SD_OP_NEW_VDI);
+	assert_int_equal(call->req.vdi.copies, 6);
+	assert_int_equal(call->req.vdi.copy_policy, 0x22);
+	assert_int_equal(call->req.vdi.store_policy, 0);
+	reply(call, SD_RES_VDI_WRITE);
+	says(r, 1, -EIO, "too few nodes for its copies");
+}
+
+/* Answers a READ of a header. */
+static void reply_header(struct call *call, const struct sd_inode_header *header)
+{
+	memset(&call->rsp, 0, sizeof call->rsp);
+	assert_true(call->receive_size <= sizeof *header);
+	memcpy(call->receive, header, call->receive_size);
+	call->rsp.data_length = (uint32_t)call->receive_size;
+	call->done(call);
+}
+
+static void reply_vid(struct call *call, uint32_t vid)
+{
+	memset(&call->rsp, 0, sizeof call->rsp);
+	call->rsp.vdi.vdi_id = vid;
+	call->done(call);
+}
+
+static const struct sd_inode_header base = {.name = "disk",
+    .tag = "t",
+    .create_time = 5,
+    .vdi_size = 3UL << 30,
+    .copy_policy = 0x11,
+    .nr_copies = 3,
+    .block_size_shift = 20,
+    .snap_id = 1,
+    .vdi_id = 0x77};
+
+static void clone_begin(struct rig *r)
+{
+	const struct msg_order order = {
+	    .number = 1, .verb = VERB_CLONE, .name = "disk", .tag = "t", .other = "new one"};
+	struct call *call;
+
+	cluster_order(r->cluster, &order);
+	call = expect(r, SD_OP_GET_VDI_INFO);
+	assert_string_equal(call->send, "disk");
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "t");
+	reply_vid(call, 0x77);
+}
+
+static void test_clone(void **state)
+{
+	struct sd_inode_header source = base;
+	struct rig *r = *state;
+	struct call *call;
+
+	source.snap_ctime = 9;
+	clone_begin(r);
+	call = expect(r, SD_OP_READ_OBJ);
+	assert_true(call->req.obj.oid == sd_inode_oid(0x77));
+	reply_header(call, &source);
+	call = expect(r, SD_OP_NEW_VDI);
+	assert_string_equal(call->send, "new one");
+	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
+	assert_int_equal(call->req.vdi.snapid, 0);
+	assert_int_equal(call->req.vdi.vdi_size, source.vdi_size);
+	assert_int_equal(call->req.vdi.copies, 3);
+	assert_int_equal(call->req.vdi.copy_policy, 0x11);
+	assert_int_equal(call->req.vdi.block_size_shift, 20);
+	reply(call, 0);
+	says(
+	    r, 1, 0, "volume new%20one was created, a clone of snapshot disk@t: 3.0 GB in objects");
+}
+
+static void test_clone_refused(void **state)
+{
+	struct sd_inode_header source = base;
+	struct rig *r = *state;
+
+	clone_begin(r); /* not a snapshot */
+	reply_header(expect(r, SD_OP_READ_OBJ), &source);
+	says(r, 1, -EINVAL, "disk@t is no snapshot");
+	source.snap_ctime = 9;
+	source.store_policy = 1;
+	clone_begin(r);
+	reply_header(expect(r, SD_OP_READ_OBJ), &source);
+	says(r, 1, -EOPNOTSUPP, "hyper volume");
+	source.store_policy = 0;
+	strcpy(source.name, "other");
+	clone_begin(r);
+	reply_header(expect(r, SD_OP_READ_OBJ), &source);
+	says(r, 1, -EIO, "another volume's");
+	clone_begin(r);
+	reply(expect(r, SD_OP_READ_OBJ), SD_RES_NO_OBJ);
+	says(r, 1, -EIO, "NO_OBJ");
+	assert_int_equal(r->queued, 0);
+}
+
+static void test_clone_of_nothing(void **state)
+{
+	const struct msg_order order = {
+	    .number = 2, .verb = VERB_CLONE, .name = "disk", .snap_id = 7, .other = "new"};
+	struct rig *r = *state;
+	struct call *call;
+
+	cluster_order(r->cluster, &order);
+	call = expect(r, SD_OP_GET_VDI_INFO);
+	assert_int_equal(call->req.vdi.snapid, 7);
+	reply(call, SD_RES_NO_TAG);
+	says(r, 2, -ENOENT, "there is no snapshot disk@7");
+}
+
+/* Up to the point where the cluster is changed. */
+static struct call *snapshot_begin_order(struct rig *r, const struct sd_inode_header *header)
+{
+	const struct msg_order order = {
+	    .number = 3, .verb = VERB_SNAPSHOT, .name = "disk", .tag = "monday"};
+	struct call *call;
+
+	cluster_order(r->cluster, &order);
+	call = expect(r, SD_OP_GET_VDI_INFO);
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "monday");
+	reply(call, SD_RES_NO_TAG);
+	call = expect(r, SD_OP_GET_VDI_INFO);
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "");
+	reply_vid(call, 0x77);
+	reply_header(expect(r, SD_OP_READ_OBJ), header);
+	return expect(r, SD_OP_WRITE_OBJ);
+}
+
+static void test_snapshot(void **state)
+{
+	struct sd_inode_header old = base, successor = base;
+	struct rig *r = *state;
+	struct call *call = snapshot_begin_order(r, &old);
+
+	assert_true(call->req.obj.oid == sd_inode_oid(0x77));
+	assert_int_equal(call->req.obj.offset, 256);
+	assert_int_equal(call->send_size, 256);
+	assert_string_equal(call->send, "monday");
+	reply(call, 0);
+	call = expect(r, SD_OP_NEW_VDI);
+	assert_int_equal(call->req.vdi.snapid, 1);
+	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
+	assert_int_equal(call->req.vdi.copies, 3);
+	assert_int_equal(call->req.vdi.copy_policy, 0x11);
+	reply_vid(call, 0x78);
+	successor.vdi_id = 0x78;
+	successor.parent_vdi_id = 0x77;
+	successor.create_time = old.snap_ctime = 99;
+	reply_header(expect(r, SD_OP_READ_OBJ), &successor);
+	reply_header(expect(r, SD_OP_READ_OBJ), &old);
+	says(r, 3, 0,
+	    "snapshot disk@monday was taken: it is vid 77, and the volume goes on as vid 78");
+	assert_false(r->busy);
+}
+
+/* The pair that came of it is not the one that was meant. */
+static void test_snapshot_of_another(void **state)
+{
+	struct sd_inode_header old = base, successor = base;
+	struct rig *r = *state;
+
+	reply(snapshot_begin_order(r, &old), 0);
+	reply_vid(expect(r, SD_OP_NEW_VDI), 0x79);
+	successor.parent_vdi_id = 0x77;
+	successor.create_time = 100;
+	old.snap_ctime = 99;
+	reply_header(expect(r, SD_OP_READ_OBJ), &successor);
+	reply_header(expect(r, SD_OP_READ_OBJ), &old);
+	says(r, 3, -ESTALE, "may not be what it should");
+}
+
+static void test_snapshot_lost(void **state)
+{
+	struct sd_inode_header old = base;
+	struct rig *r = *state;
+
+	snapshot_begin_order(r, &old);
+	cluster_lost(r->cluster, "it is gone");
+	says(r, 3, -EIO, "snapshot disk@monday may have been taken or not, look at vdi/list");
+	assert_int_equal(r->answers, 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -369,6 +566,13 @@ int main(void)
 	    TEST(test_drain_idle),
 	    TEST(test_lost),
 	    TEST(test_lost_with_much_to_do),
+	    TEST(test_copies),
+	    TEST(test_clone),
+	    TEST(test_clone_refused),
+	    TEST(test_clone_of_nothing),
+	    TEST(test_snapshot),
+	    TEST(test_snapshot_of_another),
+	    TEST(test_snapshot_lost),
 	};
 
 	return cmocka_run_group_tests_name("cluster", tests, NULL, NULL);

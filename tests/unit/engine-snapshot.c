@@ -72,8 +72,8 @@ static void holds_what_was_answered(void **state)
 	world_close(w);
 }
 
-/* A write that was begun is finished first; one that comes meanwhile is no part of the snapshot, and
- * is answered all the same; reads do not wait. */
+/* A write that was begun is finished first; one that comes meanwhile is no part of the snapshot,
+ * and is answered all the same; reads do not wait. */
 static void writes_wait(void **state)
 {
 	struct world *w = world_begin(8 * MIB, 20);
@@ -261,6 +261,23 @@ static void somebody_was_faster(void **state)
 	world_close(w);
 }
 
+/* The cluster was made anew, with the same names and vids (P 6.5). */
+static void another_volume(void **state)
+{
+	struct world *w = world_begin(4 * MIB, 20);
+
+	(void)state;
+	w->v->header.create_time++;
+	snapshot_begin(w, 5, "s");
+	sim_run(w->sim);
+	assert_int_equal(w->front.snapshot_error, -ESTALE);
+	assert_true(w->front.ended);
+	assert_int_equal(w->front.word, EXIT_VOLUME_CHANGED);
+	assert_int_equal(w->sim->snapshots, 0);
+	assert_string_equal(w->v->header.tag, "");
+	world_close(w);
+}
+
 /* A drain finishes what was begun, the snapshot too. */
 static void drained_meanwhile(void **state)
 {
@@ -329,6 +346,7 @@ int main(void)
 	    cmocka_unit_test(lock_was_stolen),
 	    cmocka_unit_test(without_locks),
 	    cmocka_unit_test(somebody_was_faster),
+	    cmocka_unit_test(another_volume),
 	    cmocka_unit_test(drained_meanwhile),
 	    cmocka_unit_test(object_cache),
 	    cmocka_unit_test(no_object_cache),

@@ -7,6 +7,7 @@
 #include "front/command.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,10 @@ static void test_create(void **state)
 	    {"d 1G object_size=4G", -EINVAL, NULL, 0, 0, "\"4G\""},
 	    {"d 1G object_size=", -EINVAL, NULL, 0, 0, "\"\""},
 	    {"d 1G object_size=4M object_size=4M", -EINVAL, NULL, 0, 0, "twice"},
-	    {"d 1G copies=2", -EINVAL, NULL, 0, 0, "\"copies=2\""},
+	    {"d 1G copies=2", 0, "d", K * K * K, 0, NULL},
+	    {"d 1G copies=4:2 object_size=1M", 0, "d", K * K * K, 20, NULL},
+	    {"d 1G colour=2", -EINVAL, NULL, 0, 0, "\"colour=2\""},
+	    {"d 1G copies=2 copies=2", -EINVAL, NULL, 0, 0, "twice"},
 	    {"d@t 1G", -EINVAL, NULL, 0, 0, "%40"},
 	    {"a/b 1G", -EINVAL, NULL, 0, 0, "a%2Fb"},
 	};
@@ -76,6 +80,117 @@ static void test_create(void **state)
 		assert_int_equal(c.size, cases[i].size);
 		assert_int_equal(c.shift, cases[i].shift);
 	}
+}
+
+static void test_copies(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t copies, policy; /* 0: refused */
+	} cases[] = {
+	    {"1", 1, 0},
+	    {"3", 3, 0},
+	    {"31", 31, 0},
+	    {"2:1", 3, 0x11},
+	    {"4:2", 6, 0x22},
+	    {"8:3", 11, 0x43},
+	    {"16:15", 31, 0x8f},
+	    {"", 0, 0},
+	    {"0", 0, 0},
+	    {"32", 0, 0},
+	    {"3:1", 0, 0},
+	    {"2:0", 0, 0},
+	    {"2:16", 0, 0},
+	    {"2:", 0, 0},
+	    {":2", 0, 0},
+	    {"2:1:1", 0, 0},
+	    {"-1", 0, 0},
+	    {"two", 0, 0},
+	    {"99999999999", 0, 0},
+	};
+	char sentence[SENTENCE_MAX], text[64];
+	struct msg_command c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int size = snprintf(text, sizeof text, "d 1G copies=%s", cases[i].text);
+		int error = command_parse(VERB_CREATE, text, (size_t)size, &c, sentence);
+
+		if (!cases[i].copies) {
+			assert_int_equal(error, -EINVAL);
+			assert_non_null(strstr(sentence, "4:2"));
+			assert_non_null(strstr(sentence, cases[i].text));
+			continue;
+		}
+		assert_int_equal(error, 0);
+		assert_int_equal(c.copies, cases[i].copies);
+		assert_int_equal(c.policy, cases[i].policy);
+	}
+}
+
+static int parse(enum verb verb, const char *text, struct msg_command *c, char *sentence)
+{
+	return command_parse(verb, text, strlen(text), c, sentence);
+}
+
+static void test_snapshot_and_clone(void **state)
+{
+	static const struct {
+		enum verb verb;
+		const char *text, *word;
+	} refused[] = {
+	    {VERB_SNAPSHOT, "a", "a tag"},
+	    {VERB_SNAPSHOT, "a b c", "\"a b c\""},
+	    {VERB_SNAPSHOT, "a@b c", "NAME TAG"},
+	    {VERB_SNAPSHOT, "a 7", "%31"},
+	    {VERB_SNAPSHOT, "a b@c", "\"b@c\""},
+	    {VERB_SNAPSHOT, "a b/c", "\"b/c\""},
+	    {VERB_CLONE, "a@b", "new name"},
+	    {VERB_CLONE, "a b", "NAME@TAG"},
+	    {VERB_CLONE, "a@b c@d", "%40"},
+	    {VERB_CLONE, "a@b c d", "\"a@b c d\""},
+	};
+	char sentence[SENTENCE_MAX];
+	struct msg_command c;
+
+	(void)state;
+	assert_int_equal(parse(VERB_SNAPSHOT, "disk%40home  mon%20day", &c, sentence), 0);
+	assert_string_equal(c.name, "disk@home");
+	assert_string_equal(c.tag, "mon day");
+	assert_int_equal(c.snap_id, 0);
+	assert_int_equal(parse(VERB_SNAPSHOT, "a %37", &c, sentence), 0);
+	assert_string_equal(c.tag, "7");
+	assert_int_equal(parse(VERB_CLONE, "a@t b%2Fc", &c, sentence), 0);
+	assert_string_equal(c.name, "a");
+	assert_string_equal(c.tag, "t");
+	assert_string_equal(c.other, "b/c");
+	assert_int_equal(parse(VERB_CLONE, "a@12 b", &c, sentence), 0);
+	assert_int_equal(c.snap_id, 12);
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+		assert_int_equal(parse(refused[i].verb, refused[i].text, &c, sentence), -EINVAL);
+		if (!strstr(sentence, refused[i].word))
+			fail_msg("\"%s\" is not in \"%s\"", refused[i].word, sentence);
+	}
+}
+
+static void test_knobs(void **state)
+{
+	static const char *const refused[] = {"yes", "", "-1", "1 0", "0x1"};
+	char sentence[SENTENCE_MAX];
+	struct msg_command c;
+
+	(void)state;
+	assert_int_equal(parse(VERB_PAGE_CACHE, "1", &c, sentence), 0);
+	assert_true(c.set && c.size == 1);
+	assert_int_equal(parse(VERB_OBJECT_CACHE, " 0 ", &c, sentence), 0);
+	assert_true(c.set && c.size == 0);
+	assert_int_equal(parse(VERB_PAGE_CACHE, "7", &c, sentence), 0);
+	assert_int_equal(c.size, 1);
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+		assert_int_equal(parse(VERB_PAGE_CACHE, refused[i], &c, sentence), -EINVAL);
+		assert_non_null(strstr(sentence, refused[i][0] ? "0 or 1" : "usage"));
+	}
+	assert_non_null(strstr(command_usage(VERB_OBJECT_CACHE), "1.0"));
 }
 
 static void test_mount(void **state)
@@ -127,7 +242,7 @@ static void test_noise(void **state)
 static void test_usage(void **state)
 {
 	(void)state;
-	for (enum verb verb = VERB_MOUNT; verb <= VERB_CREATE; verb++) {
+	for (enum verb verb = VERB_MOUNT; verb <= VERB_CLONE; verb++) {
 		const char *usage = command_usage(verb);
 
 		assert_non_null(strstr(usage, "NAME"));
@@ -140,6 +255,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_create),
+	    cmocka_unit_test(test_copies),
+	    cmocka_unit_test(test_snapshot_and_clone),
+	    cmocka_unit_test(test_knobs),
 	    cmocka_unit_test(test_mount),
 	    cmocka_unit_test(test_noise),
 	    cmocka_unit_test(test_usage),

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Snapshots of attached volumes: see snapshot.h.
+ *
+ * A slow cluster is no reason to end a worker with its callers' requests: when the answer is late
+ * its caller is told so, and the snapshot is taken all the same.
+ */
+#include "master/snapshot.h"
+
+#include "ipc/log.h"
+#include "master/command.h"
+#include "master/volume.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_EXTRA 10 /* seconds that it has besides --timeout */
+
+struct snapshot {
+	struct volume *volume;
+	uint64_t number;         /* of the order, ours */
+	struct command *command; /* NULL: it was told that it takes long */
+	struct event *limit;
+};
+
+void snapshot_forget(struct volume *v)
+{
+	struct snapshot *s = v->snapshot;
+
+	if (!s)
+		return;
+	v->snapshot = NULL;
+	if (s->limit)
+		event_free(s->limit);
+	free(s);
+}
+
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+	struct snapshot *s = arg;
+	struct command *c = s->command;
+
+	(void)fd;
+	(void)what;
+	s->command = NULL;
+	command_answer(c, -ETIMEDOUT,
+	    "the cluster is slow: the snapshot of volume %s is being taken; vdi/list shows it when "
+	    "it "
+	    "is done",
+	    s->volume->shown);
+}
+
+void snapshot_begin(struct volume *v, struct command *c)
+{
+	struct timeval limit = {v->master->conf->timeout + ANSWER_EXTRA, 0};
+	struct snapshot *s = calloc(1, sizeof *s);
+
+	v->snapshot = s;
+	if (s)
+		s->limit = evtimer_new(v->master->base, on_limit, s);
+	if (!s || !s->limit || event_add(s->limit, &limit)) {
+		snapshot_forget(v);
+		command_answer(
+		    c, -ENOMEM, "no snapshot of volume %s was taken: out of memory", v->shown);
+		return;
+	}
+	s->volume = v;
+	s->number = c->number;
+	s->command = c;
+	generation_snapshot(&v->generation, s->number, &c->name);
+}
+
+/* Forgets it first: the answer lets the next command run. */
+static void end(struct volume *v, int error, const char *sentence)
+{
+	struct master *m = v->master;
+	struct command *c = v->snapshot->command;
+
+	snapshot_forget(v);
+	if (c)
+		command_answer(c, error, "%s", sentence);
+	else
+		log_info("%s", sentence);
+	command_run_waiting(m);
+}
+
+void snapshot_answered(struct volume *v, const struct msg_answered *answer, const char *sentence)
+{
+	if (v->snapshot && v->snapshot->number == answer->number)
+		end(v, answer->error, sentence);
+}
+
+void snapshot_worker_ended(struct volume *v, const char *words)
+{
+	char sentence[SENTENCE_MAX];
+
+	if (!v->snapshot)
+		return;
+	snprintf(sentence, sizeof sentence,
+	    "whether the snapshot of volume %.300s was taken is not known, look at vdi/list before "
+	    "you "
+	    "try again: its worker ended: %s",
+	    v->shown, words);
+	end(v, -EIO, sentence);
+}
