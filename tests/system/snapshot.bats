@@ -1,0 +1,384 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells; variables of lib.bash
+#
+# vdi/snapshot and vdi/clone: of attached and detached volumes, under load, on lamb and on a real
+# cluster.  A snapshot holds exactly what was acknowledged before it; an ext4 on a clone of it is whole.
+
+load lib
+load real
+
+setup() {
+	begin_test 120
+}
+
+teardown() {
+	stop_writer
+	end_test
+	real_stop
+}
+
+on_lamb() {
+	start_lamb lamb
+	start_sheepfs "$address"
+}
+
+on_real_cluster() {
+	real_need
+	real_start 3 2 "$T"
+	start_sheepfs "$real_address"
+}
+
+# ---- a writer whose order is known ----
+
+# Writes block after block, one at a time: number k goes to place k % 32, each in an object of its own, and
+# stands in $T/acked as soon as it is acknowledged.
+writer() {
+	local k=0
+	while [ ! -e "$T/enough" ]; do
+		k=$((k + 1))
+		printf '%-4096d' "$k" | dd of="$1" bs=4096 seek=$((k % 32 * 256 + k % 7)) count=1 iflag=fullblock \
+			oflag=direct conv=notrunc status=none || exit 1
+		echo "$k" >"$T/acked.new"
+		mv "$T/acked.new" "$T/acked"
+	done
+}
+
+start_writer() {
+	rm -f "$T/enough"
+	echo 0 >"$T/acked"
+	client writer "$1"
+	writer_pid=$client
+	wait_until 20 test "$(cat "$T/acked")" -ge 0
+	wait_until 20 acked 40
+}
+
+acked() {
+	[ "$(cat "$T/acked")" -ge "$1" ]
+}
+
+stop_writer() {
+	[ -n "${T:-}" ] && [ -n "${writer_pid:-}" ] || return 0
+	touch "$T/enough"
+	wait_until 20 gone "$writer_pid"
+	writer_pid=
+}
+
+# holds FILE FROM TO: what the file holds is what the writer had written after some number from FROM to TO, and
+# nothing later: no block of an earlier number is missing
+holds() {
+	local k place last=0 found=()
+	for ((place = 0; place < 32; place++)); do
+		for ((k = 0; k < 7; k++)); do
+			found+=("$(dd if="$1" bs=4096 skip=$((place * 256 + k)) count=1 status=none | tr -d '\0 ' | head -c 20)")
+		done
+	done
+	for k in "${found[@]}"; do
+		[ -z "$k" ] || [ "$k" -le "$last" ] || last=$k
+	done
+	[ "$last" -ge "$2" ] || fail "$1 holds nothing later than $last, but $2 was acknowledged before"
+	[ "$last" -le "$3" ] || fail "$1 holds $last, but $3 was the last when it had been taken"
+	for ((k = last; k > 0 && k > last - 224; k--)); do
+		place=$((k % 32 * 7 + k % 7))
+		[ "${found[place]}" = "$k" ] || fail "$1 holds $last, but at the place of $k stands '${found[place]}'"
+	done
+	tell "it holds writes up to $last; $2 before the command, $3 after it"
+}
+
+# snapshots_under_load VOLUME: each is the writer's past, also after later ones
+snapshots_under_load() {
+	local n before=() after=()
+	start_writer "$(volume "$1")"
+	for n in 1 2 3; do
+		before[n]=$(cat "$T/acked")
+		order vdi/snapshot "$1 s$n"
+		after[n]=$(($(cat "$T/acked") + 1)) # one more may be on its way into that file
+		wait_until 20 acked $((after[n] + 30))
+	done
+	stop_writer
+	for n in 1 2 3; do
+		attach "$1@s$n"
+		holds "$(volume "$1@s$n")" "${before[n]}" "${after[n]}"
+		order vdi/clone "$1@s$n clone$n"
+		attach "clone$n"
+		cmp "$(volume "$1@s$n")" "$(volume "clone$n")"
+	done
+	holds "$(volume "$1")" "$(cat "$T/acked")" "$(cat "$T/acked")"
+	# and after another attach
+	detach "$1"
+	attach "$1"
+	holds "$(volume "$1")" "$(cat "$T/acked")" "$(cat "$T/acked")"
+}
+
+@test "snapshots under load hold what was acknowledged before, and nothing later" {
+	on_lamb
+	attached disk 64M object_size=1M
+	snapshots_under_load disk
+}
+
+@test "the same on a real cluster; dog agrees" {
+	local n
+	on_real_cluster
+	attached disk 64M object_size=1M
+	snapshots_under_load disk
+	for n in 1 2 3; do
+		real_dog vdi read -s "s$n" disk 0 67108864 >"$T/raw"
+		cmp "$T/raw" "$(volume "disk@s$n")"
+		real_dog vdi check -s "s$n" disk
+		real_dog vdi check "clone$n"
+	done
+	real_dog vdi check disk
+	# each was one snapshot, and the volume is the only working VDI of its name
+	same 3 "$(real_dog vdi list -r disk | grep -c ^s)"
+	same 1 "$(real_dog vdi list -r disk | grep -vc ^s)"
+}
+
+# ---- a file system ----
+
+# filesystem_under_load: an ext4 on a loop device, files being made all the time
+filesystem_under_load() {
+	local n
+	attached disk 256M
+	mkfs.ext4 -q -F "$(volume disk)"
+	mkdir -p "$T/disk" "$T/clone"
+	mount -o loop "$(volume disk)" "$T/disk"
+	client files "$T/disk"
+	writer_pid=$client
+	for n in 1 2; do
+		sleep 1.5
+		noise "$T/disk/synced$n" 3000000
+		sync "$T/disk/synced$n"
+		order vdi/snapshot "disk fs$n"
+		order vdi/clone "disk@fs$n fsclone$n"
+	done
+	sleep 0.5
+	stop_writer
+	for n in 1 2; do
+		attach "fsclone$n"
+		# its mount replays the journal; then nothing is to be mended
+		mount -o loop "$(volume "fsclone$n")" "$T/clone"
+		cmp "$T/disk/synced$n" "$T/clone/synced$n"
+		[ "$n" = 2 ] || [ ! -e "$T/clone/synced2" ] || fail "the first snapshot holds what came after it"
+		unmount_disk_of_clone
+		e2fsck -fn "$(volume "fsclone$n")"
+	done
+	unmount_disk "$T/disk"
+	e2fsck -fn "$(volume disk)"
+}
+
+# Its loop device goes a little later; the other disk's stays.
+unmount_disk_of_clone() {
+	umount "$T/clone"
+	wait_until 10 one_loop
+}
+
+one_loop() {
+	[ "$(our_loops | wc -l)" = 1 ]
+}
+
+# Makes, syncs and removes files until it has been enough.
+files() {
+	local n=0
+	while [ ! -e "$T/enough" ]; do
+		n=$((n + 1))
+		head -c $((n % 17 * 20000 + 100)) /dev/urandom >"$1/file$((n % 50))"
+		[ $((n % 5)) != 0 ] || sync "$1/file$((n % 50))"
+		[ $((n % 7)) != 0 ] || rm -f "$1/file$(((n + 13) % 50))"
+	done
+}
+
+@test "an ext4 on a clone of a snapshot that was taken under load is whole" {
+	on_lamb
+	filesystem_under_load
+}
+
+@test "the same on a real cluster" {
+	on_real_cluster
+	filesystem_under_load
+	real_dog vdi check disk
+	real_dog vdi check fsclone2
+}
+
+@test "fio verify goes on while snapshots are taken" {
+	need fio
+	on_lamb
+	attached disk 32M object_size=1M
+	client timeout 60 fio --name=disk --filename="$(volume disk)" --rw=randrw --bsrange=512-256k --blockalign=512 \
+		--verify=crc32c --ioengine=libaio --direct=1 --iodepth=16 --size=32M --time_based --runtime=8
+	for n in 1 2 3 4 5; do
+		sleep 1
+		order vdi/snapshot "disk n$n"
+	done
+	wait_until 30 gone "$client"
+	grep -q 'err= 0' "$client_out"
+}
+
+# ---- detached ----
+
+detached() {
+	create disk 16M object_size=1M
+	attach disk
+	noise "$T/noise" 5000000
+	dd if="$T/noise" of="$(volume disk)" bs=1M conv=notrunc,fsync status=none
+	detach disk
+	order vdi/snapshot 'disk monday%20noon'
+	contains "$sentence" 'snapshot disk@monday%20noon was taken'
+	attach disk
+	dd if=/dev/zero of="$(volume disk)" bs=1M count=16 conv=notrunc,fsync status=none
+	attach disk@monday%20noon
+	cmp -n 5000000 "$T/noise" "$(volume disk@monday%20noon)"
+	order vdi/clone 'disk@1 a%2Fcopy'
+	contains "$sentence" 'volume a%2Fcopy was created, a clone of snapshot disk@1'
+	attach a%2Fcopy
+	cmp "$(volume disk@monday%20noon)" "$(volume a%2Fcopy)"
+	# a clone of a clone's snapshot
+	dd if="$T/noise" of="$(volume a%2Fcopy)" bs=1000 seek=7000 count=100 conv=notrunc,fsync status=none
+	order vdi/snapshot 'a%2Fcopy %37'
+	order vdi/clone 'a%2Fcopy@%37 third'
+	attach third
+	cmp "$(volume third)" "$(volume a%2Fcopy)"
+}
+
+@test "of volumes that are not attached; clones of clones; odd names" {
+	on_lamb
+	detached
+}
+
+@test "the same on a real cluster; locks follow the volume" {
+	local locks
+	on_real_cluster
+	detached
+	same 's =' "$(real_dog vdi list -r a/copy | cut -c1 | tr '\n' ' ' | sed 's/ $//')"
+	# the lock of an attached volume is its working VDI's, before and after
+	order vdi/snapshot 'disk tuesday'
+	locks=$(real_dog vdi lock list)
+	same "$(grep -c '^  disk ' <<<"$locks")" 1
+	contains "$(grep '^  disk ' <<<"$locks")" "$(real_dog vdi list -r disk | awk '$1 == "=" { print $8 }')"
+	run ! grep -E '^  disk .*(monday|tuesday)' <<<"$locks"
+	detach disk
+	run ! grep '^  disk ' < <(real_dog vdi lock list)
+}
+
+# ---- what cannot be ----
+
+@test "refusals name what is wrong, and change nothing" {
+	on_lamb
+	attached disk 16M
+	order vdi/snapshot 'disk one'
+	cp "$mnt/vdi/list" "$T/before"
+	refused vdi/snapshot 'disk one' 'File exists' disk@one
+	refused vdi/snapshot 'nosuch one' 'No such file or directory' nosuch
+	refused vdi/snapshot 'disk' 'Invalid argument' 'a tag'
+	refused vdi/snapshot 'disk 7' 'Invalid argument' '%31'
+	refused vdi/snapshot 'disk@one two' 'Invalid argument' 'NAME TAG'
+	refused vdi/clone 'disk copy' 'Invalid argument' 'NAME@TAG'
+	refused vdi/clone 'disk@two copy' 'No such file or directory' disk@two
+	refused vdi/clone 'disk@9 copy' 'No such file or directory' disk@9
+	refused vdi/clone 'disk@one disk' 'File exists' disk
+	refused vdi/clone 'disk@one a b' 'Invalid argument' 'a b'
+	refused vdi/create 'new 1G copies=40' 'Invalid argument' 40
+	refused vdi/create 'new 1G copies=3:1' 'Invalid argument' '4:2'
+	detach disk
+	refused vdi/snapshot 'disk one' 'File exists' disk@one
+	cmp "$T/before" "$mnt/vdi/list"
+	for file in snapshot clone; do
+		contains "$(cat "$mnt/vdi/$file")" "usage: echo NAME"
+		same 600 "$(stat -c %a "$mnt/vdi/$file")"
+	done
+}
+
+@test "a volume that has failed takes no snapshot" {
+	on_lamb
+	attached disk 16M
+	kill -KILL "$(worker_pid disk)"
+	wait_until 5 grep -q 'volume disk has failed' "$sheepfs_log"
+	refused vdi/snapshot 'disk one' 'Input/output error' 'vdi/unmount'
+	detach disk
+	attach disk
+	order vdi/snapshot 'disk one'
+}
+
+@test "a worker that dies while it takes one: its fate is not known, and said so" {
+	on_lamb
+	attached disk 16M
+	fault lamb delay=new-vdi:1500
+	client order_in_background vdi/snapshot 'disk one'
+	sleep 0.5
+	kill -KILL "$(worker_pid disk)"
+	wait_until 10 gone "$client"
+	contains "$(cat "$client_out")" 'look at vdi/list before you try again'
+	contains "$(cat "$client_out")" 'Input/output error'
+	fault lamb
+	sleep 1.5
+	detach disk
+	attach disk
+	# it was executed all the same, once
+	same 1 "$(grep -c '^s disk ' "$mnt/vdi/list")"
+	dd if=/dev/zero of="$(volume disk)" bs=1M count=1 conv=notrunc,fsync status=none
+}
+
+order_in_background() {
+	order "$@" || :
+}
+
+@test "many commands on one volume at once run one after the other" {
+	local n pids=()
+	on_lamb
+	attached disk 16M
+	for n in 1 2 3 4 5 6; do
+		order vdi/snapshot "disk t$n" >"$T/order$n.out" 2>&1 3>&- &
+		pids+=("$!")
+	done
+	order vdi/clone 'disk@1 early' >"$T/early.out" 2>&1 3>&- &
+	pids+=("$!")
+	order vdi/unmount disk >"$T/unmount.out" 2>&1 3>&- &
+	pids+=("$!")
+	for n in "${pids[@]}"; do
+		wait "$n" || :
+	done
+	cat "$T"/order?.out "$T/early.out" "$T/unmount.out"
+	same 6 "$(cat "$T"/order?.out | grep -c 'was taken')"
+	contains "$(cat "$T/unmount.out")" done
+	same 6 "$(grep -c '^s disk ' "$mnt/vdi/list")"
+	same 1 "$(grep -c '^  disk ' "$mnt/vdi/list")"
+}
+
+@test "a stop that comes while a snapshot is taken finishes it" {
+	on_lamb
+	attached disk 16M
+	fault lamb delay=new-vdi:800
+	client order_in_background vdi/snapshot 'disk one'
+	sleep 0.3
+	stop_sheepfs
+	same 0 "$exit_status"
+	fault lamb
+	start_sheepfs "$address"
+	same 1 "$(grep -c '^s disk ' "$mnt/vdi/list")"
+	attach disk # its lock was released
+}
+
+# ---- copies ----
+
+@test "copies and erasure codes on a real cluster" {
+	need fio
+	on_real_cluster
+	create one 16M copies=1
+	create three 16M copies=3 object_size=1M
+	create ec 16M copies=2:1
+	create default 16M
+	same 1 "$(real_dog vdi list -r one | cut -d' ' -f9)"
+	same 3 "$(real_dog vdi list -r three | cut -d' ' -f9)"
+	same 2:1 "$(real_dog vdi list -r ec | cut -d' ' -f9)"
+	same 2 "$(real_dog vdi list -r default | cut -d' ' -f9)"
+	for name in one three ec; do
+		attach "$name"
+		timeout 60 fio --name="$name" --filename="$(volume "$name")" --rw=randwrite --bs=64k --verify=crc32c \
+			--do_verify=1 --ioengine=libaio --direct=1 --iodepth=8 --size=16M >"$T/fio.out" 2>&1
+		grep -q 'err= 0' "$T/fio.out"
+	done
+	order vdi/snapshot 'ec frozen'
+	order vdi/clone 'ec@frozen ec2'
+	attach ec2
+	cmp "$(volume ec2)" "$(volume ec)"
+	same 2:1 "$(real_dog vdi list -r ec2 | cut -d' ' -f9)"
+}
