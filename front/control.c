@@ -58,9 +58,16 @@ struct control *control_new(struct front *f)
 
 /* ---- open files ---- */
 
+/* Only read, and what is read is one snapshot. */
 static bool is_table(enum verb verb)
 {
-	return verb == VERB_LIST || verb == VERB_SHEEP_INFO;
+	return verb >= VERB_LIST && verb <= VERB_SHEEP_INFO;
+}
+
+/* Answered by a table, not by a sentence. */
+static bool is_large(enum verb verb)
+{
+	return is_table(verb) && verb != VERB_SHEEP_INFO;
 }
 
 /* Its value is read, and it can be written. */
@@ -292,8 +299,8 @@ bool control_answered(struct control *c, const struct msg_answered *answer, cons
 	o->number = 0;
 	o->req = NULL;
 	set_text(o, sentence);
-	if (o->opening && o->verb == VERB_LIST && !error)
-		error = -EIO; /* a list is a table, not a sentence */
+	if (o->opening && is_large(o->verb) && !error)
+		error = -EIO;
 	if (o->opening) {
 		opened(c, o, req, error);
 		return true;
@@ -313,7 +320,7 @@ bool control_table(struct control *c, uint64_t number, int fd)
 	int seals = fcntl(fd, F_GET_SEALS);
 	fuse_req_t req;
 
-	if (!o || o->verb != VERB_LIST) {
+	if (!o || !is_large(o->verb)) {
 		close(fd);
 		return false;
 	}

@@ -34,7 +34,7 @@ struct node {
 	enum verb verb; /* of a control file */
 };
 
-enum { ROOT = FUSE_ROOT_ID, VDI, VOLUME, CONFIG };
+enum { ROOT = FUSE_ROOT_ID, VDI, VOLUME, CONFIG, CLUSTER, NODE };
 
 /* The numbers outlive this process: the kernel goes on using them. */
 static const struct node nodes[] = {
@@ -42,6 +42,8 @@ static const struct node nodes[] = {
     {VDI, ROOT, "vdi", "vdi", S_IFDIR | 0755, 0},
     {VOLUME, ROOT, "volume", "volume", S_IFDIR | 0755, 0},
     {CONFIG, ROOT, "config", "config", S_IFDIR | 0755, 0},
+    {CLUSTER, ROOT, "cluster", "cluster", S_IFDIR | 0755, 0},
+    {NODE, ROOT, "node", "node", S_IFDIR | 0755, 0},
     {16, VDI, "mount", "vdi/mount", S_IFREG | 0600, VERB_MOUNT},
     {17, VDI, "unmount", "vdi/unmount", S_IFREG | 0600, VERB_UNMOUNT},
     {18, VDI, "create", "vdi/create", S_IFREG | 0600, VERB_CREATE},
@@ -51,6 +53,9 @@ static const struct node nodes[] = {
     {32, CONFIG, "sheep_info", "config/sheep_info", S_IFREG | 0444, VERB_SHEEP_INFO},
     {33, CONFIG, "page_cache", "config/page_cache", S_IFREG | 0644, VERB_PAGE_CACHE},
     {34, CONFIG, "object_cache", "config/object_cache", S_IFREG | 0644, VERB_OBJECT_CACHE},
+    {48, CLUSTER, "info", "cluster/info", S_IFREG | 0444, VERB_CLUSTER_INFO},
+    {64, NODE, "list", "node/list", S_IFREG | 0444, VERB_NODE_LIST},
+    {65, NODE, "info", "node/info", S_IFREG | 0444, VERB_NODE_INFO},
 };
 
 #define NR_NODES (sizeof nodes / sizeof nodes[0])

@@ -3,7 +3,7 @@
  * The tree: every name under the mount point, and its inode numbers.
  *
  *	vdi/{mount,unmount,create,snapshot,clone,list}  config/{sheep_info,page_cache,object_cache}
- *	volume/NAME
+ *	cluster/info  node/{list,info}  volume/NAME
  *
  * Owns names, attributes and directory listings; a volume's name here is only the placeholder over
  * which its own file system is mounted.  What control files say is control.c's.  The fixed names

@@ -7,6 +7,7 @@
 #include "ipc/log.h"
 #include "master/command.h"
 #include "master/dial.h"
+#include "master/nodes.h"
 #include "master/process.h"
 #include "master/stop.h"
 
@@ -51,6 +52,9 @@ struct cluster {
 	unsigned nr_orders;
 	uint64_t last_number;
 	uint32_t serial;
+	struct nodes *nodes;
+	bool met_waiting; /* a target in this round whose cluster waits */
+	bool settle;      /* for such a one */
 	bool stopping;
 };
 
@@ -172,6 +176,12 @@ static void try_elsewhere(struct cluster *c, const char *why)
 		return;
 	}
 	trial_again(c->trial);
+	if (c->met_waiting && !c->stopping) {
+		c->met_waiting = false;
+		c->settle = true;
+		try_next(c);
+		return;
+	}
 	if (c->nr_orders && !c->stopping) {
 		c->state = DIALLING;
 		event_add(c->pause, &pause);
@@ -203,6 +213,19 @@ static void serve(struct cluster *c)
 	TAILQ_FOREACH (o, &c->orders, link)
 		if (!o->sent)
 			order_send(o);
+}
+
+/* One whose cluster waits can tell that it does, and no more: it is used when no other serves. */
+static void judge_ready(struct cluster *c, bool waiting)
+{
+	if (!waiting || c->settle || c->trial->list->count == 1) {
+		c->settle = false;
+		serve(c);
+		return;
+	}
+	c->met_waiting = true;
+	snprintf(c->refused, sizeof c->refused, "its cluster waits for its format or for members");
+	process_kill(&c->process, c->refused);
 }
 
 /* Asking again changes nothing: a table, or the release of a lock that is ours. */
@@ -246,7 +269,11 @@ static void on_message(struct msg *m, void *arg)
 	switch (m->id) {
 	case MSG_CLUSTER_READY:
 		if (c->state == STARTING)
-			serve(c);
+			judge_ready(c, m->body.cluster_ready.waiting);
+		break;
+	case MSG_DIAL_NODE:
+		nodes_dial(
+		    c->nodes, &c->process.chan, m->body.dial_node.number, (const char *)m->tail);
 		break;
 	case MSG_REFUSED:
 		snprintf(c->refused, sizeof c->refused, "%.*s", (int)sizeof c->refused - 1,
@@ -304,6 +331,7 @@ static void on_ended(const char *words, void *arg)
 		log_warning(
 		    "the cluster worker ended: %s; it is started again when it is needed", words);
 	c->state = IDLE;
+	nodes_forget(c->nodes);
 	settle_sent_orders(c, words);
 	if (c->stopping) {
 		stop_turn(c->master);
@@ -450,8 +478,9 @@ int cluster_open(struct master *m)
 	TAILQ_INIT(&c->orders);
 	c->trial = malloc(sizeof *c->trial);
 	c->pause = evtimer_new(m->base, on_pause, c);
+	c->nodes = nodes_open(m->base, m->conf);
 	m->cluster = c;
-	if (!c->trial || !c->pause)
+	if (!c->trial || !c->pause || !c->nodes)
 		return -ENOMEM;
 	trial_begin(c->trial, &m->conf->targets);
 	return 0;
@@ -498,6 +527,7 @@ void cluster_close(struct master *m)
 	while ((o = TAILQ_FIRST(&c->orders)))
 		order_free(o);
 	dial_cancel(c->dial);
+	nodes_close(c->nodes);
 	if (c->pause)
 		event_free(c->pause);
 	free(c->trial);

@@ -104,6 +104,12 @@ static int set_uids(struct conf *c, const char *value, char *why, size_t why_siz
 	return 0;
 }
 
+static int set_nodes(struct conf *c, const char *value, char *why, size_t why_size)
+{
+	c->nodes_given = true;
+	return prefix_parse_list(value, &c->nodes, why, why_size);
+}
+
 static int set_log(struct conf *c, const char *value, char *why, size_t why_size)
 {
 	(void)why;
@@ -136,6 +142,10 @@ static const struct conf_option options[] = {
     {'a', "address", "IP", "one daemon, with --port, instead of --sheep", set_address},
     {'p', "port", "PORT", "its port (7000)", set_port},
     {'t', "timeout", "SECONDS", "how long an attach or a detach may take (10)", set_timeout},
+    {0, "nodes", "PREFIX[,PREFIX...]",
+	"where members of the cluster may be asked for node/info: addresses\n"
+	"like 10.1.0.0/16, or none (the targets' own networks and ports)",
+	set_nodes},
     {0, "uids", "FIRST-LAST",
 	"user numbers for the front, the cluster worker and the volumes'\n"
 	"workers (1879050000-1879054095); nobody else should have them",

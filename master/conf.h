@@ -7,6 +7,7 @@
 #ifndef SHEEPFS_MASTER_CONF_H
 #define SHEEPFS_MASTER_CONF_H
 
+#include "master/prefix.h"
 #include "master/target.h"
 
 #include <stdbool.h>
@@ -16,6 +17,8 @@
 struct conf {
 	struct target_list targets;
 	const char *sheep, *address, *port; /* as typed; NULL: not given */
+	struct prefix_list nodes;           /* --nodes; where members of the cluster may be asked */
+	bool nodes_given;                   /* else the targets tell (nodes.h) */
 	bool foreground;
 	bool debug;
 	bool help, version;

@@ -7,7 +7,7 @@
 #include "ipc/log.h"
 #include "worker/creation.h"
 #include "worker/snapshot.h"
-#include "worker/tables.h"
+#include "worker/table.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 
 #define ORDERS_MAX 256
 
-enum work { WORK_CHANGE, WORK_LIST, WORK_RELEASE, WORK_KINDS };
+enum work { WORK_CHANGE, WORK_LIST, WORK_NODES, WORK_RELEASE, WORK_KINDS };
 
 struct order {
 	TAILQ_ENTRY(order) next;
@@ -50,6 +50,8 @@ struct cluster {
 	TAILQ_HEAD(, order) orders;
 	unsigned queued;
 	unsigned begun[WORK_KINDS];
+	struct table_world world;
+	char address[ADDRESS_TEXT_MAX];
 	struct call proof;
 	struct sd_epoch_log epoch_log;
 };
@@ -58,7 +60,11 @@ struct cluster {
 
 static unsigned active(const struct cluster *c)
 {
-	return c->proving + c->begun[WORK_CHANGE] + c->begun[WORK_LIST] + c->begun[WORK_RELEASE];
+	unsigned count = c->proving;
+
+	for (unsigned work = 0; work < WORK_KINDS; work++)
+		count += c->begun[work];
+	return count;
 }
 
 /* Tells whether answers are awaited, when that has changed. */
@@ -101,6 +107,11 @@ static void cluster_turn(struct cluster *c)
 		c->calls->drained(c->arg);
 }
 
+static bool is_table(const struct order *o)
+{
+	return o->work == WORK_LIST || o->work == WORK_NODES;
+}
+
 /* An order is over; the next one of its kind may begin. */
 static void order_end(struct order *o)
 {
@@ -110,8 +121,8 @@ static void order_end(struct order *o)
 		c->begun[o->work]--;
 	TAILQ_REMOVE(&c->orders, o, next);
 	c->queued--;
-	if (o->work == WORK_LIST)
-		tables_drop(o->table);
+	if (is_table(o))
+		table_drop(o->table);
 	free(o);
 }
 
@@ -185,7 +196,7 @@ static void change_begin(struct order *o)
 		creation_order(o);
 }
 
-/* ---- LIST ---- */
+/* ---- tables ---- */
 
 static void on_table(void *arg, int error, int fd, const char *sentence)
 {
@@ -202,9 +213,9 @@ static void on_table(void *arg, int error, int fd, const char *sentence)
 	cluster_turn(c);
 }
 
-static void list_begin(struct order *o)
+static void table_begin(struct order *o)
 {
-	o->table = tables_list(o->cluster->daemon, on_table, o);
+	o->table = table_make(o->asked.verb, &o->cluster->world, on_table, o);
 	if (!o->table)
 		order_answer(o, -ENOMEM, "there is no memory for the table");
 }
@@ -237,8 +248,8 @@ static void order_begin(struct order *o)
 	o->cluster->begun[o->work]++;
 	if (o->work == WORK_CHANGE)
 		change_begin(o);
-	else if (o->work == WORK_LIST)
-		list_begin(o);
+	else if (is_table(o))
+		table_begin(o);
 	else
 		release_begin(o);
 }
@@ -266,7 +277,9 @@ static struct order *order_new(struct cluster *c, enum work work, uint64_t numbe
 
 static enum work work_of(enum verb verb)
 {
-	return verb <= VERB_CLONE ? WORK_CHANGE : WORK_LIST;
+	if (verb <= VERB_CLONE)
+		return WORK_CHANGE;
+	return verb == VERB_LIST ? WORK_LIST : WORK_NODES;
 }
 
 void cluster_order(struct cluster *c, const struct msg_order *order)
@@ -295,10 +308,6 @@ void cluster_release(struct cluster *c, const struct msg_release *release)
 static const char *explain_status(uint32_t result)
 {
 	switch (result) {
-	case SD_RES_WAIT_FOR_FORMAT:
-		return "the cluster waits to be formatted";
-	case SD_RES_WAIT_FOR_JOIN:
-		return "the cluster waits for other nodes to join";
 	case SD_RES_SHUTDOWN:
 		return "the cluster is shutting down";
 	case SD_RES_VER_MISMATCH:
@@ -321,13 +330,16 @@ static void on_status(struct call *call)
 {
 	struct cluster *c = call->owner;
 
+	uint32_t result = call->rsp.result;
+	bool waiting = result == SD_RES_WAIT_FOR_FORMAT || result == SD_RES_WAIT_FOR_JOIN;
+
 	c->proving = false;
 	tell_busy(c);
-	if (call->rsp.result != SD_RES_SUCCESS) {
-		proof_refuse(c, call->rsp.result);
+	if (result != SD_RES_SUCCESS && !waiting) {
+		proof_refuse(c, result);
 		return;
 	}
-	c->calls->ready(c->arg);
+	c->calls->ready(c->arg, waiting);
 	cluster_turn(c);
 }
 
@@ -347,12 +359,40 @@ static void on_cluster_default(struct call *call)
 	daemon_submit(c->daemon, &c->proof);
 }
 
-void cluster_begin(struct cluster *c)
+void cluster_begin(struct cluster *c, const char *address)
 {
+	snprintf(c->address, sizeof c->address, "%s", address);
 	c->proving = true;
 	tell_busy(c);
 	call_init(&c->proof, SD_OP_GET_CLUSTER_DEFAULT, LANE_CONTROL, on_cluster_default, c);
 	daemon_submit(c->daemon, &c->proof);
+}
+
+/* The one table that asks nodes is being made, or was; then nobody waits for the number. */
+static struct table *nodes_table(const struct cluster *c)
+{
+	const struct order *o;
+
+	TAILQ_FOREACH (o, &c->orders, next)
+		if (o->begun && o->work == WORK_NODES)
+			return o->table;
+	return NULL;
+}
+
+void cluster_node_connected(struct cluster *c, uint64_t number, struct daemon *node)
+{
+	struct table *t = nodes_table(c);
+
+	if (t)
+		table_node_connected(t, number, node);
+}
+
+void cluster_node_failed(struct cluster *c, uint64_t number, const char *why)
+{
+	struct table *t = nodes_table(c);
+
+	if (t)
+		table_node_failed(t, number, why);
 }
 
 void cluster_drain(struct cluster *c)
@@ -371,7 +411,7 @@ void cluster_drain(struct cluster *c)
 
 static void order_lost(struct order *o, const char *why)
 {
-	if (!o->begun || o->work == WORK_LIST) {
+	if (!o->begun || is_table(o)) {
 		order_answer(o, -EIO, "%s; nothing was changed", why);
 	} else if (o->work == WORK_RELEASE) {
 		order_answer(o, -EIO, "whether vid %x is still locked is not known: %s",
@@ -404,6 +444,13 @@ struct cluster *cluster_open(struct daemon *daemon, const struct cluster_calls *
 	c->calls = calls;
 	c->arg = arg;
 	TAILQ_INIT(&c->orders);
+	c->world = (struct table_world){.daemon = daemon,
+	    .address = c->address,
+	    .counted = counted_open(),
+	    .now = calls->now,
+	    .dial = calls->dial,
+	    .hang_up = calls->hang_up,
+	    .arg = arg};
 	return c;
 }
 
@@ -413,5 +460,6 @@ void cluster_close(struct cluster *c)
 		return;
 	while (!TAILQ_EMPTY(&c->orders))
 		order_end(TAILQ_FIRST(&c->orders));
+	counted_close(c->world.counted);
 	free(c);
 }

@@ -3,9 +3,9 @@
  * The cluster worker's work: proves that the daemon serves a cluster, and does what concerns the
  * cluster and not one attached volume.
  *
- * Owns the queue of orders.  One VDI operation is in flight at a time, and one table; none is ever
- * repeated (rule 9).  Runs without process, socket or clock: the daemon and the outer world are
- * handed to it.
+ * Owns the queue of orders.  One VDI operation is in flight at a time, one vdi/list and one of the
+ * other tables; no operation is ever repeated (rule 9).  Runs without process, socket or clock: the
+ * daemon and the outer world are handed to it.
  */
 #ifndef SHEEPFS_WORKER_CLUSTER_H
 #define SHEEPFS_WORKER_CLUSTER_H
@@ -14,7 +14,8 @@
 #include "worker/sheep.h"
 
 struct cluster_calls {
-	void (*ready)(void *arg);
+	/* waiting: for its format or for members; it can only tell of itself. */
+	void (*ready)(void *arg, bool waiting);
 	/* This daemon cannot be used; another one may do better. */
 	void (*refused)(void *arg, int error, const char *sentence);
 	/* How an order ended: 0 or -errno, and a sentence for the one who gave it. */
@@ -24,6 +25,12 @@ struct cluster_calls {
 	/* Whether answers of the daemon are awaited, at every change. */
 	void (*busy)(void *arg, bool busy);
 	void (*drained)(void *arg);
+	/* Please connect to another node, whose address is written as a target: answered by
+	 * cluster_node_connected() or cluster_node_failed(), not before this returns. */
+	void (*dial)(void *arg, uint64_t number, const char *address);
+	/* That connection is not needed any more; called from inside its own callback, too. */
+	void (*hang_up)(void *arg, uint64_t number);
+	uint64_t (*now)(void); /* milliseconds of the monotonic clock */
 };
 
 struct cluster;
@@ -31,8 +38,13 @@ struct cluster;
 /* NULL when memory is short; daemon and calls outlive it. */
 struct cluster *cluster_open(struct daemon *daemon, const struct cluster_calls *calls, void *arg);
 
-/* Asks the daemon who it is: ready() or refused().  It has its control connection. */
-void cluster_begin(struct cluster *c);
+/* Asks the daemon who it is: ready() or refused().  It has its control connection, which leads to
+ * `address`; copied. */
+void cluster_begin(struct cluster *c, const char *address);
+
+/* What became of dial(): the node, which answers until hang_up(), or why it cannot be asked. */
+void cluster_node_connected(struct cluster *c, uint64_t number, struct daemon *node);
+void cluster_node_failed(struct cluster *c, uint64_t number, const char *why);
 
 /* Orders; each is answered once.  VERB_CREATE, _SNAPSHOT and _CLONE of volumes that are not
  * attached here, and tables. */

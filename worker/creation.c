@@ -5,7 +5,7 @@
 #include "worker/creation.h"
 
 #include "ipc/name.h"
-#include "worker/tables.h"
+#include "worker/format.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -61,6 +61,10 @@ static const char *explain(uint32_t result)
 		return "the cluster has no space left";
 	case SD_RES_BASE_VDI_READ:
 		return "the snapshot was deleted by somebody else";
+	case SD_RES_WAIT_FOR_FORMAT:
+		return "the cluster waits to be formatted, `dog cluster format` does it";
+	case SD_RES_WAIT_FOR_JOIN:
+		return "the cluster waits for nodes that are missing, start them";
 	case SD_RES_CLUSTER_ERROR:
 	case SD_RES_NETWORK_ERROR:
 		return "the cluster was disturbed and it may exist or not; look at vdi/list";
@@ -73,10 +77,10 @@ static void on_new(struct call *call)
 {
 	struct creation *c = call->owner;
 	uint32_t result = call->rsp.result;
-	char size[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX], shown[NAME_SHOWN_SIZE];
+	char size[FORMAT_SIZE_MAX], object[FORMAT_SIZE_MAX], shown[NAME_SHOWN_SIZE];
 
-	tables_size(c->like.vdi_size, size);
-	tables_size(UINT64_C(1) << c->like.block_size_shift, object);
+	format_size(c->like.vdi_size, size);
+	format_size(UINT64_C(1) << c->like.block_size_shift, object);
 	if (result != SD_RES_SUCCESS)
 		tell(c, sheep_errno(result), "was not created: %s (%s)", explain(result),
 		    sheep_result_name(result));
@@ -105,16 +109,16 @@ static void send_new(struct creation *c)
 /* The index of a VDI has 2^20 entries (P 3.3). */
 static bool fits_its_index(struct creation *c)
 {
-	char most[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX], better[TABLES_SIZE_MAX];
+	char most[FORMAT_SIZE_MAX], object[FORMAT_SIZE_MAX], better[FORMAT_SIZE_MAX];
 	unsigned shift = c->shift;
 
 	while (shift < SD_SHIFT_MAX && c->size > (uint64_t)SD_INODE_NR_INDEX << shift)
 		shift++;
 	if (shift == c->shift)
 		return true;
-	tables_size(UINT64_C(1) << c->shift, object);
-	tables_size((uint64_t)SD_INODE_NR_INDEX << c->shift, most);
-	tables_size(UINT64_C(1) << shift, better);
+	format_size(UINT64_C(1) << c->shift, object);
+	format_size((uint64_t)SD_INODE_NR_INDEX << c->shift, most);
+	format_size(UINT64_C(1) << shift, better);
 	tell(c, -EFBIG,
 	    "was not created: objects of %s make %s at most; it needs objects of %s (object_size=)",
 	    object, most, better);
@@ -151,7 +155,10 @@ static void on_default(struct call *call)
 		return;
 	}
 	c->shift = call->rsp.cluster_default.block_size_shift;
-	send_fresh(c);
+	if (c->shift)
+		send_fresh(c);
+	else /* it waits to be formatted, and says so */
+		send_new(c);
 }
 
 static void begin_fresh(struct creation *c)

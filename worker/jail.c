@@ -10,7 +10,7 @@
 
 #include "include/bounds.h"
 #include "ipc/confine.h"
-#include "worker/tables.h"
+#include "worker/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +131,7 @@ int jail_enter(enum kind kind, uid_t uid, gid_t gid)
 #endif
 	if (!error)
 		error =
-		    confine_user(uid, gid, FILES_MAX, kind == KIND_CLUSTER ? TABLES_TEXT_MAX : 0);
+		    confine_user(uid, gid, FILES_MAX, kind == KIND_CLUSTER ? TABLE_TEXT_MAX : 0);
 	if (!error)
 		error = confine_filter(all.rules, all.count);
 	return error;

@@ -17,7 +17,9 @@
 #include "ipc/chan.h"
 #include "ipc/log.h"
 #include "worker/cluster.h"
+#include "worker/connection.h"
 #include "worker/jail.h"
+#include "worker/nodes.h"
 #include "worker/serve.h"
 
 #include <errno.h>
@@ -46,6 +48,7 @@ struct worker {
 	bool ready;
 	bool draining;
 	struct cluster *cluster;
+	struct node_links *nodes; /* the cluster worker's */
 	struct serve *serve;
 	struct serve_volume what;
 	char name[NAME_FIELD_SIZE], tag[NAME_FIELD_SIZE];
@@ -193,10 +196,10 @@ static const struct serve_calls serve_calls = {
 
 /* ---- what the cluster worker tells ---- */
 
-static void on_cluster_ready(void *arg)
+static void on_cluster_ready(void *arg, bool waiting)
 {
 	struct worker *w = arg;
-	struct msg_cluster_ready payload = {.pad = {0}};
+	struct msg_cluster_ready payload = {.waiting = waiting};
 
 	w->ready = true;
 	send_cluster_ready(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
@@ -233,8 +236,42 @@ static void on_busy(void *arg, bool busy)
 	sheep_watch(w->sheep, busy);
 }
 
+static void on_dial_node(void *arg, uint64_t number, const char *address)
+{
+	struct worker *w = arg;
+	const struct msg_dial_node payload = {.number = number};
+
+	send_dial_node(
+	    w->master, w->volume, w->generation, &payload, address, strlen(address), NULL);
+}
+
+static void on_hang_up(void *arg, uint64_t number)
+{
+	struct worker *w = arg;
+
+	nodes_hang_up(w->nodes, number);
+}
+
 static const struct cluster_calls cluster_calls = {
-    on_cluster_ready, on_cluster_refused, on_order_answer, on_order_table, on_busy, on_drained};
+    .ready = on_cluster_ready,
+    .refused = on_cluster_refused,
+    .answer = on_order_answer,
+    .table = on_order_table,
+    .busy = on_busy,
+    .drained = on_drained,
+    .dial = on_dial_node,
+    .hang_up = on_hang_up,
+    .now = connection_now,
+};
+
+static void on_node_failed(void *arg, uint64_t number, const char *why)
+{
+	struct worker *w = arg;
+
+	cluster_node_failed(w->cluster, number, why);
+}
+
+static const struct nodes_calls nodes_calls = {on_node_failed};
 
 /* ---- the master ---- */
 
@@ -267,12 +304,24 @@ static void take_daemon(struct worker *w, struct msg *m)
 	}
 	w->connected = true;
 	if (w->kind == KIND_CLUSTER) {
-		cluster_begin(w->cluster);
+		cluster_begin(w->cluster, (const char *)m->tail);
 		return;
 	}
 	sheep_watch(w->sheep, true);
 	serve_begin(w->serve);
 	dial(w, DATA_CONNECTIONS);
+}
+
+static void take_node(struct worker *w, struct msg *m)
+{
+	uint64_t number = m->body.node.number;
+	struct daemon *node =
+	    nodes_add(w->nodes, number, msg_take_fd(m, 0), "a node of the cluster");
+
+	if (node)
+		cluster_node_connected(w->cluster, number, node);
+	else
+		cluster_node_failed(w->cluster, number, "too many nodes are asked at once");
 }
 
 static void drain(struct worker *w)
@@ -307,6 +356,10 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		drain(w);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
+	else if (m->id == MSG_NODE)
+		take_node(w, m);
+	else if (m->id == MSG_NODE_FAILED)
+		cluster_node_failed(w->cluster, m->body.node_failed.number, (const char *)m->tail);
 	else if (m->id == MSG_ORDER && w->cluster)
 		cluster_order(w->cluster, &m->body.order);
 	else if (m->id == MSG_ORDER && m->body.order.verb == VERB_SNAPSHOT)
@@ -416,7 +469,8 @@ static void start_cluster(struct worker *w, const struct msg *m)
 	w->gid = m->body.start_cluster.gid;
 	tzset(); /* tables show local time, whose rules are out of reach later */
 	w->cluster = cluster_open(sheep_daemon(w->sheep), &cluster_calls, w);
-	if (!w->cluster)
+	w->nodes = nodes_open(w->base, &nodes_calls, w);
+	if (!w->cluster || !w->nodes)
 		fatal("no memory for the cluster worker");
 }
 

@@ -10,9 +10,9 @@
 
 #include "ipc/log.h"
 #include "worker/admission.h"
+#include "worker/format.h"
 #include "worker/piece.h"
 #include "worker/successor.h"
-#include "worker/tables.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -345,7 +345,7 @@ static void on_loaded(void *arg, int error, bool elsewhere, const char *sentence
 {
 	struct serve *s = arg;
 	struct msg_ready ready = {.read_only = s->vdi.snapshot};
-	char size[TABLES_SIZE_MAX], object[TABLES_SIZE_MAX];
+	char size[FORMAT_SIZE_MAX], object[FORMAT_SIZE_MAX];
 	const char *locks = "";
 
 	if (s->state != BEGINNING)
@@ -366,8 +366,8 @@ static void on_loaded(void *arg, int error, bool elsewhere, const char *sentence
 			: "; whether the cluster enforces locks is not known";
 	snprintf(s->sentence, sizeof s->sentence,
 	    "volume %s is attached%s: %s in objects of %s, vid %x%s", s->vdi.shown,
-	    s->vdi.snapshot ? " read-only" : "", tables_size(s->vdi.size, size),
-	    tables_size(UINT64_C(1) << s->vdi.shift, object), s->vdi.vid, locks);
+	    s->vdi.snapshot ? " read-only" : "", format_size(s->vdi.size, size),
+	    format_size(UINT64_C(1) << s->vdi.shift, object), s->vdi.vid, locks);
 	s->calls->ready(s->arg, &ready, s->sentence);
 	turn(s);
 }

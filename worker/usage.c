@@ -132,6 +132,8 @@ static void next(struct usage *u)
 		ask(u, sd_inode_oid(u->vid), keys + u->root_at * (uint32_t)sizeof u->root[0],
 		    u->root, u->reading * sizeof u->root[0], on_root);
 	} else {
+		if (u->counted)
+			counted_keep(u->counted, &u->first.header, u->now, u->own, u->shared);
 		u->done(u);
 	}
 }
@@ -158,7 +160,8 @@ static void on_first(struct call *call)
 
 	if (!went_well(u))
 		return;
-	if (!h->name[0]) {
+	if (!h->name[0] || u->header_only ||
+	    (u->counted && counted_find(u->counted, h, &u->own, &u->shared))) {
 		u->done(u);
 		return;
 	}
@@ -188,5 +191,6 @@ void usage_read(struct usage *u, struct daemon *daemon, uint32_t vid, void (*don
 	u->owner = owner;
 	u->span = (struct usage_span){.total = 0};
 	u->root_at = u->root_loaded = u->root_total = 0;
-	ask(u, sd_inode_oid(vid), 0, &u->first, sizeof u->first, on_first);
+	ask(u, sd_inode_oid(vid), 0, &u->first,
+	    u->header_only ? sizeof u->first.header : sizeof u->first, on_first);
 }

@@ -6,6 +6,7 @@
 #ifndef SHEEPFS_WORKER_USAGE_H
 #define SHEEPFS_WORKER_USAGE_H
 
+#include "worker/counted.h"
 #include "worker/sheep.h"
 
 #define USAGE_FIRST 4096U  /* bytes of the index that are read with the header */
@@ -29,6 +30,10 @@ struct usage_key {
 
 /* The reading of one VDI.  The memory is the caller's; it stays until done(). */
 struct usage {
+	/* ---- how; the caller's ---- */
+	struct counted *counted; /* what is known already; NULL: nothing */
+	uint64_t now;            /* milliseconds, for it */
+	bool header_only;        /* own and shared are not wanted */
 	/* ---- the outcome ---- */
 	uint32_t vid;
 	uint32_t result; /* enum sd_result; UNKNOWN for an index that makes no sense */
@@ -51,7 +56,7 @@ struct usage {
 
 /*
  * Reads header and index of VDI `vid`; done() is called once, not before this returns.  The index
- * of a VDI without a name (a deleted one) is not looked at.
+ * of a VDI without a name (a deleted one) is not looked at, nor one whose numbers are known.
  */
 void usage_read(struct usage *u, struct daemon *daemon, uint32_t vid, void (*done)(struct usage *u),
     void *owner);

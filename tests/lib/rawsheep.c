@@ -233,6 +233,16 @@ static void lock(int fd, const char *name)
 	printf("result 0x%02x vid %06x\n", result, rsp.vdi.vdi_id);
 }
 
+static void create_many(int fd, const char *prefix, uint64_t count, uint64_t size)
+{
+	char name[SD_NAME_SIZE];
+
+	for (uint64_t n = 0; n < count; n++) {
+		snprintf(name, sizeof name, "%s%llu", prefix, (unsigned long long)n);
+		raw_make(fd, name, size, 0, 0, 0);
+	}
+}
+
 struct command {
 	const char *name;
 	int least, most; /* arguments */
@@ -241,6 +251,7 @@ struct command {
 
 static const struct command commands[] = {
     {"create", 2, 3, "NAME SIZE [SHIFT]"},
+    {"create-many", 3, 3, "PREFIX COUNT SIZE"},
     {"snapshot", 2, 2, "NAME TAG"},
     {"clone", 2, 3, "NAME@TAG NEW, or NAME TAG NEW"},
     {"write", 2, 3, "NAME OFFSET [SIZE]  <DATA"},
@@ -281,6 +292,8 @@ int main(int argc, char **argv)
 	if (!strcmp(name, "create"))
 		raw_make(
 		    fd, a[0], raw_number(a[1]), 0, 0, argc > 5 ? (uint8_t)raw_number(a[2]) : 0);
+	else if (!strcmp(name, "create-many"))
+		create_many(fd, a[0], raw_number(a[1]), raw_number(a[2]));
 	else if (!strcmp(name, "snapshot"))
 		raw_snapshot(fd, a[0], a[1]);
 	else if (!strcmp(name, "clone"))

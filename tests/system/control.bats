@@ -29,8 +29,9 @@ how_many() {
 }
 
 @test "the tree holds what it should" {
-	same "config vdi volume" "$(shown "$mnt")"
-	for file in vdi/create vdi/list vdi/mount vdi/unmount config/sheep_info; do
+	same "cluster config node vdi volume" "$(shown "$mnt")"
+	for file in vdi/{create,snapshot,clone,list,mount,unmount} config/{sheep_info,page_cache,object_cache} \
+		cluster/info node/{list,info}; do
 		test -f "$mnt/$file"
 	done
 	test -d "$mnt/volume"
@@ -44,7 +45,7 @@ how_many() {
 
 @test "read afresh, a control file tells how it is used" {
 	local file usage
-	for file in mount unmount create; do
+	for file in mount unmount create snapshot clone; do
 		usage=$(timeout 5 cat "$mnt/vdi/$file")
 		contains "$usage" NAME
 		[ "$(wc -l <<<"$usage")" -lt 12 ]
@@ -173,7 +174,8 @@ how_many() {
 	# shellcheck disable=SC2016 # not to be expanded
 	for name in plain a%40b with%20space per%25cent %2Edot s%2Flash ctl%01%7F grün '*?[x]' "quote'\"" '$HOME' -n "$long" "$longest" UPPER; do
 		create "$name 16M"
-		grep -F -e "  $name " "$mnt/vdi/list"
+		# there names stand as they are, as in dog's list
+		grep -aF -e "  $(printf '%b' "${name//%/\\x}") " "$mnt/vdi/list"
 		attach "$name"
 		test -f "$mnt/volume/$name"
 		printf '%s' "$name" | dd of="$mnt/volume/$name" conv=notrunc status=none

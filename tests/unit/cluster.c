@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define QUEUE_MAX 16
@@ -21,10 +22,14 @@ struct rig {
 	struct call *queue[QUEUE_MAX];
 	unsigned queued;
 	unsigned readies, refusals, answers, tables, drains;
-	bool busy;
+	bool busy, waiting;
 	int error;
 	uint64_t number;
 	char sentence[SENTENCE_MAX];
+	unsigned dials, hang_ups;
+	uint64_t dialled;
+	char address[ADDRESS_TEXT_MAX];
+	char text[4096]; /* of the latest table */
 };
 
 static void on_submit(struct daemon *d, struct call *call)
@@ -35,9 +40,12 @@ static void on_submit(struct daemon *d, struct call *call)
 	r->queue[r->queued++] = call;
 }
 
-static void on_ready(void *arg)
+static void on_ready(void *arg, bool waiting)
 {
-	((struct rig *)arg)->readies++;
+	struct rig *r = arg;
+
+	r->readies++;
+	r->waiting = waiting;
 }
 
 static void on_refused(void *arg, int error, const char *sentence)
@@ -63,6 +71,10 @@ static void on_table(void *arg, uint64_t number, int fd)
 {
 	struct rig *r = arg;
 
+	ssize_t n = read(fd, r->text, sizeof r->text - 1);
+
+	assert_true(n >= 0);
+	r->text[n] = 0;
 	r->tables++;
 	r->number = number;
 	close(fd);
@@ -81,8 +93,37 @@ static void on_drained(void *arg)
 	((struct rig *)arg)->drains++;
 }
 
-static const struct cluster_calls calls = {
-    on_ready, on_refused, on_answer, on_table, on_busy, on_drained};
+static void on_dial(void *arg, uint64_t number, const char *address)
+{
+	struct rig *r = arg;
+
+	r->dials++;
+	r->dialled = number;
+	snprintf(r->address, sizeof r->address, "%s", address);
+}
+
+static void on_hang_up(void *arg, uint64_t number)
+{
+	struct rig *r = arg;
+
+	assert_true(number > 0);
+	r->hang_ups++;
+}
+
+static uint64_t now(void)
+{
+	return 1;
+}
+
+static const struct cluster_calls calls = {.ready = on_ready,
+    .refused = on_refused,
+    .answer = on_answer,
+    .table = on_table,
+    .busy = on_busy,
+    .drained = on_drained,
+    .dial = on_dial,
+    .hang_up = on_hang_up,
+    .now = now};
 
 static int setup(void **state)
 {
@@ -162,8 +203,8 @@ static void test_proof(void **state)
 		const char *words;
 	} cases[] = {
 	    {0, 0, 0, ""},
-	    {0, SD_RES_WAIT_FOR_FORMAT, -ENXIO, "waits to be formatted"},
-	    {0, SD_RES_WAIT_FOR_JOIN, -EAGAIN, "other nodes"},
+	    {0, SD_RES_WAIT_FOR_FORMAT, 0, ""}, /* it can tell that it waits */
+	    {0, SD_RES_WAIT_FOR_JOIN, 0, ""},
 	    {0, SD_RES_SHUTDOWN, -ESHUTDOWN, "shutting down"},
 	    {0, SD_RES_VER_MISMATCH, -EPROTONOSUPPORT, "another version"},
 	    {SD_RES_INVALID_PARMS, 0, -EINVAL, "INVALID_PARMS"},
@@ -176,13 +217,14 @@ static void test_proof(void **state)
 
 		setup(&fresh);
 		r = fresh;
-		cluster_begin(r->cluster);
+		cluster_begin(r->cluster, "10.0.0.1:7000");
 		assert_true(r->busy);
 		reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), cases[i].first);
 		if (!cases[i].first)
 			reply(expect(r, SD_OP_STAT_CLUSTER), cases[i].second);
 		assert_false(r->busy);
 		assert_int_equal(r->readies, cases[i].error == 0);
+		assert_int_equal(r->waiting, !cases[i].error && cases[i].second != 0);
 		assert_int_equal(r->refusals, cases[i].error != 0);
 		assert_int_equal(r->error, cases[i].error);
 		assert_non_null(strstr(r->sentence, cases[i].words));
@@ -552,6 +594,171 @@ static void test_snapshot_lost(void **state)
 	assert_int_equal(r->answers, 1);
 }
 
+/* ---- tables of nodes ---- */
+
+static void table(struct rig *r, enum verb verb)
+{
+	const struct msg_order order = {.number = 9, .verb = verb};
+
+	setenv("TZ", "UTC", 1);
+	tzset();
+	cluster_order(r->cluster, &order);
+}
+
+static void make_node(struct sd_node *n, uint8_t last, uint16_t port, uint16_t vnodes)
+{
+	memset(n, 0, sizeof *n);
+	n->nid.addr[12] = 10;
+	n->nid.addr[15] = last;
+	n->nid.port = port;
+	n->nr_vnodes = vnodes;
+	n->zone = last;
+}
+
+/* Answers GET_NODE_LIST with 10.0.0.1 to 10.0.0.count, port 7000; the last is a gateway. */
+static void reply_nodes(struct rig *r, unsigned count, uint32_t epoch)
+{
+	struct call *call = expect(r, SD_OP_GET_NODE_LIST);
+	struct sd_node *nodes = call->receive;
+
+	assert_int_equal(call->receive_size, SD_NODE_LIST_SIZE);
+	memset(&call->rsp, 0, sizeof call->rsp);
+	for (unsigned i = 0; i < count; i++)
+		make_node(&nodes[i], (uint8_t)(i + 1), 7000, i + 1 < count ? 128 : 0);
+	call->rsp.node.nr_nodes = count;
+	call->rsp.data_length = count * (uint32_t)sizeof *nodes;
+	call->rsp.epoch = epoch;
+	call->done(call);
+}
+
+static void test_node_list(void **state)
+{
+	struct rig *r = *state;
+
+	table(r, VERB_NODE_LIST);
+	reply_nodes(r, 2, 1);
+	assert_string_equal(r->text, "  Id   Host:Port         V-Nodes       Zone\n"
+				     "   0   10.0.0.1:7000       \t128          1\n"
+				     "   1   10.0.0.2:7000       \t 0          2\n");
+	table(r, VERB_NODE_LIST);
+	reply_nodes(r, 0, 1);
+	says(r, 9, -EAGAIN, "no active sheep");
+}
+
+static void reply_space(struct call *call, uint64_t size, uint64_t unused)
+{
+	memset(&call->rsp, 0, sizeof call->rsp);
+	memcpy(call->rsp.node.store_size, &size, sizeof size);
+	memcpy(call->rsp.node.store_free, &unused, sizeof unused);
+	call->done(call);
+}
+
+static void test_node_info(void **state)
+{
+	struct rig *r = *state;
+
+	cluster_begin(r->cluster, "10.0.0.1:7000");
+	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), 0);
+	reply(expect(r, SD_OP_STAT_CLUSTER), 0);
+	table(r, VERB_NODE_INFO);
+	reply_nodes(r, 3, 1);
+	/* our own daemon is asked as it is, the others over connections of their own */
+	assert_int_equal(r->dials, 2);
+	assert_string_equal(r->address, "10.0.0.3:7000");
+	reply_space(expect(r, SD_OP_STAT_SHEEP), 100UL << 30, 25UL << 30);
+	cluster_node_failed(r->cluster, r->dialled - 1, "no route to it");
+	cluster_node_failed(r->cluster, r->dialled - 1, "said twice");
+	assert_int_equal(r->queued, 0);
+	cluster_node_connected(r->cluster, r->dialled, &r->daemon);
+	reply_space(expect(r, SD_OP_STAT_SHEEP), 0, 0);
+	assert_int_equal(r->hang_ups, 1);
+	reply(expect(r, SD_OP_READ_VDIS), 0);
+	reply(expect(r, SD_OP_READ_DEL_VDIS), 0);
+	assert_string_equal(r->text, "Id\tSize\tUsed\tAvail\tUse%\n"
+				     " 0\t100 GB\t75 GB\t25 GB\t 75%\n"
+				     " 1\t0.0 MB\t0.0 MB\t0.0 MB\t  0%\n"
+				     "Total\t100 GB\t75 GB\t25 GB\t 75%\n\n"
+				     "Total virtual image size\t0.0 MB\n");
+	assert_false(r->busy);
+}
+
+/* More nodes than are asked at once: each is asked once. */
+static void test_many_nodes(void **state)
+{
+	struct rig *r = *state;
+
+	table(r, VERB_NODE_INFO);
+	reply_nodes(r, 50, 1);
+	assert_int_equal(r->dials, 16);
+	for (unsigned i = 1; i <= 50; i++)
+		cluster_node_failed(r->cluster, i, "nobody is there");
+	assert_int_equal(r->dials, 50);
+	reply(expect(r, SD_OP_READ_VDIS), 0);
+	reply(expect(r, SD_OP_READ_DEL_VDIS), 0);
+	says(r, 9, -EHOSTUNREACH, "no node tells its space");
+}
+
+static void reply_history(struct call *call, uint32_t epochs, uint32_t nodes, uint32_t result)
+{
+	uint8_t *at = call->receive;
+
+	memset(&call->rsp, 0, sizeof call->rsp);
+	call->rsp.result = result;
+	for (uint32_t e = epochs; e; e--) {
+		struct sd_epoch_log log = {.ctime = UINT64_C(1795360824) << 32,
+		    .time = 1795360824 + e * 60,
+		    .epoch = e,
+		    .nr_nodes = e == epochs ? nodes : 1};
+
+		memcpy(at, &log, sizeof log);
+		at += sizeof log;
+		for (uint32_t n = 0; n < call->req.cluster.nodes_nr;
+		     n++, at += sizeof(struct sd_node))
+			make_node((struct sd_node *)(void *)at, (uint8_t)(n + 1), 7000, 128);
+	}
+	call->rsp.data_length = (uint32_t)(at - (uint8_t *)call->receive);
+	assert_true(call->rsp.data_length <= call->receive_size);
+	call->done(call);
+}
+
+static void test_cluster_info(void **state)
+{
+	struct rig *r = *state;
+	struct call *call;
+
+	table(r, VERB_CLUSTER_INFO);
+	reply_nodes(r, 1, 2);
+	call = expect(r, SD_OP_STAT_CLUSTER);
+	assert_int_equal(call->receive_size, 2 * (48 + 80));
+	call->rsp.epoch = 2;
+	call->rsp.result = SD_RES_BUFFER_SMALL; /* an earlier epoch had more nodes */
+	call->done(call);
+	call = expect(r, SD_OP_STAT_CLUSTER);
+	assert_int_equal(call->req.cluster.nodes_nr, 2);
+	reply_history(call, 2, 2, 0);
+	assert_string_equal(r->text,
+	    "Cluster status: running, auto-recovery enabled\n\n"
+	    "Cluster created at Sun Nov 22 15:20:24 2026\n\n"
+	    "Epoch Time           Version [Host:Port:V-Nodes,,,]\n"
+	    "2026-11-22 15:22:24      2 [10.0.0.1:7000:128, 10.0.0.2:7000:128]\n"
+	    "2026-11-22 15:21:24      1 [10.0.0.1:7000:128]\n");
+}
+
+static void test_cluster_that_waits(void **state)
+{
+	struct rig *r = *state;
+
+	table(r, VERB_CLUSTER_INFO);
+	reply_nodes(r, 1, 0);
+	reply_history(expect(r, SD_OP_STAT_CLUSTER), 0, 0, SD_RES_WAIT_FOR_FORMAT);
+	assert_string_equal(r->text, "Cluster status: Waiting for cluster to be formatted\n\n");
+	table(r, VERB_CLUSTER_INFO);
+	reply_nodes(r, 1, 1);
+	reply_history(expect(r, SD_OP_STAT_CLUSTER), 1, 1, SD_RES_WAIT_FOR_JOIN);
+	assert_non_null(
+	    strstr(r->text, "Waiting for other nodes to join cluster\n\nCluster created"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -566,6 +773,11 @@ int main(void)
 	    TEST(test_drain_idle),
 	    TEST(test_lost),
 	    TEST(test_lost_with_much_to_do),
+	    TEST(test_node_list),
+	    TEST(test_node_info),
+	    TEST(test_many_nodes),
+	    TEST(test_cluster_info),
+	    TEST(test_cluster_that_waits),
 	    TEST(test_copies),
 	    TEST(test_clone),
 	    TEST(test_clone_refused),

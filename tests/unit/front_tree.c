@@ -198,7 +198,7 @@ static void test_listing(void **state)
 	last = 0;
 	fixture_request(x, x->tree, FUSE_READDIR, ROOT, &in, sizeof in);
 	assert_int_equal(fixture_reply(x->tree, NULL, buffer, &size), 0);
-	assert_int_equal(names_in(buffer, size, &last), 2 + 3);
+	assert_int_equal(names_in(buffer, size, &last), 2 + 5);
 }
 
 static void test_command(void **state)

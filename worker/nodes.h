@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Connections of the cluster worker to other nodes than its daemon: each for one question.
+ *
+ * Owns them from the master's word to the end of the table that asked.
+ */
+#ifndef SHEEPFS_WORKER_NODES_H
+#define SHEEPFS_WORKER_NODES_H
+
+#include "worker/sheep.h"
+
+struct nodes_calls {
+	/* The node is lost or says nothing; nodes_hang_up() follows, or was. */
+	void (*failed)(void *arg, uint64_t number, const char *why);
+};
+
+struct node_links;
+
+/* NULL when memory is short. */
+struct node_links *nodes_open(struct event_base *base, const struct nodes_calls *calls, void *arg);
+
+/* A connected descriptor, owned from now on.  Returns whom to ask, or NULL. */
+struct daemon *nodes_add(struct node_links *n, uint64_t number, int fd, const char *address);
+
+/* It is closed, a moment later: this may be called from inside its own callback. */
+void nodes_hang_up(struct node_links *n, uint64_t number);
+
+#endif
