@@ -105,14 +105,11 @@ const char *__asan_default_options(void)
 
 int jail_enter(uid_t uid, gid_t gid)
 {
-	struct rlimit files;
+	const struct confine_limits limits = {.files = FILES_MAX};
 	int error = confine_root();
 
-	if (!error && getrlimit(RLIMIT_NOFILE, &files))
-		error = -errno;
 	if (!error)
-		error = confine_user(
-		    uid, gid, files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX, 0);
+		error = confine_user(uid, gid, &limits);
 	if (!error)
 		error = confine_filter(rules, sizeof rules / sizeof rules[0]);
 	return error;

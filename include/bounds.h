@@ -24,6 +24,8 @@
 #define OBJECT_SHIFT_MIN 12
 #define OBJECT_SHIFT_MAX 31
 
+#define LAMB_STORE_MAGIC "lamb store " /* what the file "config" of a lamb's store begins with */
+
 #define CONTROL_FD 3 /* a child's conversation with its master */
 
 #endif

@@ -13,6 +13,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -35,24 +36,55 @@ int confine_root(void)
 	return 0;
 }
 
+/*
+ * The directory may be closed to root without its capabilities: what looks into it is done as its
+ * owner, which leaves the right to mount.
+ */
+int confine_root_at(const char *path, uid_t uid, gid_t gid)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount(path, "/proc", NULL, MS_BIND, NULL))
+		return -errno;
+	setfsgid(gid);
+	setfsuid(uid);
+	if (chdir("/proc") || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
+	    mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) ||
+	    chdir("/"))
+		return -errno;
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	return 0;
+}
+
+/* Never more than there was. */
 static int limit(int what, rlim_t value)
 {
-	struct rlimit r = {value, value};
+	struct rlimit r;
 
+	if (getrlimit((__rlimit_resource_t)what, &r))
+		return -errno;
+	if (value < r.rlim_max)
+		r.rlim_max = value;
+	r.rlim_cur = r.rlim_max;
 	return setrlimit((__rlimit_resource_t)what, &r) ? -errno : 0;
 }
 
-static int limits(rlim_t files, rlim_t file_bytes)
+static int set_limits(const struct confine_limits *limits)
 {
 	int error = limit(RLIMIT_CORE, 0);
 
 	if (!error)
-		error = limit(RLIMIT_NPROC, 0);
+		error = limit(RLIMIT_NPROC, limits->processes);
 	if (!error)
-		error = limit(RLIMIT_NOFILE, files);
+		error = limit(RLIMIT_NOFILE, limits->files);
 	if (!error)
-		error = limit(RLIMIT_FSIZE, file_bytes);
+		error = limit(RLIMIT_FSIZE, limits->file_bytes);
 	return error;
+}
+
+int confine_no_processes(void)
+{
+	return limit(RLIMIT_NPROC, 0);
 }
 
 /* libcap-ng reads /proc; it must have looked before confine_root() hides it. */
@@ -67,7 +99,7 @@ static int become(uid_t uid, gid_t gid)
 	return capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT) ? -EPERM : 0;
 }
 
-int confine_user(uid_t uid, gid_t gid, rlim_t files, rlim_t file_bytes)
+int confine_user(uid_t uid, gid_t gid, const struct confine_limits *limits)
 {
 	int error = become(uid, gid);
 
@@ -82,7 +114,7 @@ int confine_user(uid_t uid, gid_t gid, rlim_t files, rlim_t file_bytes)
 	if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) && errno != EINVAL)
 		return -errno;
 #endif
-	return limits(files, file_bytes);
+	return set_limits(limits);
 }
 
 int confine_filter(const struct confine_rule *rules, size_t count)
@@ -92,6 +124,7 @@ int confine_filter(const struct confine_rule *rules, size_t count)
 
 	if (!filter)
 		return -ENOMEM;
+	error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (size_t i = 0; i < count && !error; i++)
 		error = seccomp_rule_add_array(filter,
 		    rules[i].error ? SCMP_ACT_ERRNO((uint32_t)rules[i].error) : SCMP_ACT_ALLOW,
@@ -106,8 +139,8 @@ int confine_capabilities(const int *keep)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (; *keep >= 0; keep++)
-		if (capng_update(CAPNG_ADD,
-			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, (unsigned)*keep))
+		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+			(unsigned)*keep))
 			return -EPERM;
 	return capng_apply(CAPNG_SELECT_BOTH) ? -EPERM : 0;
 }

@@ -31,14 +31,26 @@ struct confine_rule {
 /* Makes the root directory an empty, read-only one of our own mount namespace. */
 int confine_root(void);
 
+/* Makes the directory `path`, which is uid's and gid's, the root directory, all there is. */
+int confine_root_at(const char *path, uid_t uid, gid_t gid);
+
+/* Each is lowered to this value, never raised. */
+struct confine_limits {
+	rlim_t files;	   /* highest descriptor number + 1 that may be open */
+	rlim_t file_bytes; /* largest file it may write */
+	rlim_t processes;  /* and threads that it may have; 0: no new one */
+};
+
 /*
  * Becomes uid and gid without supplementary groups, empties all capability sets and the bounding
- * set, sets no_new_privs, not dumpable, death with the parent, no core, no new process.
- * files: highest descriptor number + 1 that may be open; file_bytes: largest file it may write.
+ * set, sets no_new_privs, not dumpable, death with the parent, no core, and these limits.
  */
-int confine_user(uid_t uid, gid_t gid, rlim_t files, rlim_t file_bytes);
+int confine_user(uid_t uid, gid_t gid, const struct confine_limits *limits);
 
-/* Loads a filter that permits `rules` and kills the process for anything else. */
+/* From now on no new process and no new thread. */
+int confine_no_processes(void);
+
+/* Loads a filter, for all threads, that permits `rules` and kills the process for anything else. */
 int confine_filter(const struct confine_rule *rules, size_t count);
 
 /* Keeps only these capabilities (terminated by -1) in every set and the bounding set. */

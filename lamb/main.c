@@ -5,6 +5,7 @@
  * Owns the order of things: options, the store, the listening sockets, the loop, the end.
  */
 #include "ipc/log.h"
+#include "lamb/child.h"
 #include "lamb/fault.h"
 #include "lamb/gateway.h"
 #include "lamb/lamb.h"
@@ -30,6 +31,7 @@ struct daemon {
 	struct lamb lamb;
 	struct options options;
 	struct event *terminate, *interrupt, *reload;
+	struct child child; /* with options.child */
 	bool ending;
 };
 
@@ -38,9 +40,20 @@ static void on_ended(struct lamb *lamb)
 	event_base_loopbreak(lamb->base);
 }
 
-static void on_end(evutil_socket_t signal, short what, void *argument)
+/* Requests under way are finished. */
+static void end(void *argument)
 {
 	static const struct timeval patience = {END_SECONDS, 0};
+	struct daemon *daemon = argument;
+
+	daemon->ending = true;
+	event_base_loopexit(daemon->lamb.base, &patience);
+	fault_abandon(daemon->lamb.fault);
+	gateway_stop(daemon->lamb.gateway, on_ended);
+}
+
+static void on_end(evutil_socket_t signal, short what, void *argument)
+{
 	struct daemon *daemon = argument;
 
 	(void)what;
@@ -48,11 +61,8 @@ static void on_end(evutil_socket_t signal, short what, void *argument)
 		event_base_loopbreak(daemon->lamb.base);
 		return;
 	}
-	daemon->ending = true;
 	log_info("ending on %s: requests under way are finished", strsignal((int)signal));
-	event_base_loopexit(daemon->lamb.base, &patience);
-	fault_abandon(daemon->lamb.fault);
-	gateway_stop(daemon->lamb.gateway, on_ended);
+	end(daemon);
 }
 
 static void on_reload(evutil_socket_t signal, short what, void *argument)
@@ -85,6 +95,13 @@ static struct event *on_signal(struct daemon *daemon, int number, event_callback
 	return event;
 }
 
+static _Noreturn void refuse(const struct daemon *daemon, const char *why)
+{
+	if (daemon->options.child)
+		child_refuse(why);
+	fatal("%s", why);
+}
+
 /* Everything but the sockets. */
 static void open_rooms(struct daemon *daemon)
 {
@@ -94,8 +111,9 @@ static void open_rooms(struct daemon *daemon)
 	int error;
 
 	lamb->meta = options->format;
-	if (store_open(options->store, &lamb->meta, &lamb->store, why, sizeof why))
-		fatal("%s", why);
+	if (store_open(options->child ? "/" : options->store, options->store, &lamb->meta,
+		&lamb->store, why, sizeof why))
+		refuse(daemon, why);
 	lamb->base = event_base_new();
 	lamb->vdis = vdi_table_new();
 	lamb->locks = locks_new();
@@ -118,6 +136,16 @@ static void open_rooms(struct daemon *daemon)
 	daemon->terminate = on_signal(daemon, SIGTERM, on_end);
 	daemon->interrupt = on_signal(daemon, SIGINT, on_end);
 	daemon->reload = on_signal(daemon, SIGHUP, on_reload);
+}
+
+/* The socket is sheepfs'. */
+static void begin_child_service(struct daemon *daemon)
+{
+	if (gateway_listen(daemon->lamb.gateway, daemon->child.listener))
+		fatal("out of memory");
+	daemon->child.end = end;
+	daemon->child.arg = daemon;
+	child_serve(&daemon->child, daemon->lamb.base);
 }
 
 /* Opens the sockets and says so. */
@@ -167,7 +195,12 @@ int main(int argc, char **argv)
 	struct daemon daemon = {0};
 
 	options_parse(argc, argv, &daemon.options);
-	log_open("lamb", LOG_TO_STDERR, daemon.options.debug);
+	if (daemon.options.child) {
+		log_open("lamb", LOG_TO_PARENT, getenv("SHEEPFS_DEBUG") != NULL);
+		child_begin(&daemon.child, daemon.options.store);
+	} else {
+		log_open("lamb", LOG_TO_STDERR, daemon.options.debug);
+	}
 	daemon.lamb.log_level = daemon.options.debug ? 7 : 6;
 	/* payload buffers come and go: they are not to be given back to the kernel each time */
 	mallopt(M_MMAP_THRESHOLD, 32 << 20);
@@ -175,9 +208,14 @@ int main(int argc, char **argv)
 	mallopt(M_TOP_PAD, 4 << 20);
 	signal(SIGPIPE, SIG_IGN);
 	open_rooms(&daemon);
-	begin_service(&daemon);
+	if (daemon.options.child)
+		begin_child_service(&daemon);
+	else
+		begin_service(&daemon);
 	if (event_base_dispatch(daemon.lamb.base) < 0)
 		fatal("the event loop failed");
+	if (daemon.options.child)
+		child_drained(&daemon.child);
 	close_rooms(&daemon);
 	return EXIT_SUCCESS;
 }

@@ -4,6 +4,7 @@
  */
 #include "lamb/meta.h"
 
+#include "include/bounds.h"
 #include "include/sheepdog.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ int meta_read(int directory, struct meta *meta)
 	if (size < 0)
 		return -EIO;
 	text[size] = 0;
-	if (sscanf(text, "lamb store %u\n%n", &version, &at) != 1 || !at)
+	if (sscanf(text, LAMB_STORE_MAGIC "%u\n%n", &version, &at) != 1 || !at)
 		return -EBADMSG;
 	if (version != META_VERSION)
 		return -EPROTONOSUPPORT;
@@ -52,7 +53,7 @@ int meta_write(int directory, const struct meta *meta)
 	int size, fd, error = 0;
 
 	size = snprintf(text, sizeof text,
-	    "lamb store %u\n"
+	    LAMB_STORE_MAGIC "%u\n"
 	    "generation %" PRIu32 "\nepoch %" PRIu32 "\nctime %" PRIu64 "\nformatted %" PRIu64
 	    "\nflags %" PRIu32 "\ncopies %" PRIu32 "\ncopy_policy %" PRIu32 "\nshift %" PRIu32 "\n",
 	    META_VERSION, meta->generation, meta->epoch, meta->ctime, meta->formatted, meta->flags,

@@ -11,11 +11,11 @@
 #include "lamb/lamb.h"
 #include "lamb/ops.h"
 #include "lamb/request.h"
-#include "lamb/sha1.h"
 #include "lamb/store.h"
 #include "lamb/vdi.h"
 
 #include <errno.h>
+#include <sha1.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -403,19 +403,19 @@ static void hash_work(struct request *request)
 {
 	uint64_t *size = request->state, oid = request->req.obj.oid;
 	uint8_t *block = malloc(1 << 20);
-	struct sha1 sha1;
+	SHA1_CTX sha1;
 
-	sha1_init(&sha1);
+	SHA1Init(&sha1);
 	request->error = block ? 0 : -ENOMEM;
 	for (uint64_t at = 0; !request->error && at < *size;) {
 		size_t n = *size - at < 1 << 20 ? (size_t)(*size - at) : 1 << 20;
 
 		request->error = store_read(request->lamb->store, oid, block, n, at);
 		if (!request->error)
-			sha1_add(&sha1, block, n);
+			SHA1Update(&sha1, block, n);
 		at += n;
 	}
-	sha1_end(&sha1, request->rsp.hash.sha1);
+	SHA1Final(request->rsp.hash.sha1, &sha1);
 	free(block);
 }
 

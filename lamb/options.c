@@ -21,9 +21,10 @@
 
 #define USAGE_ERROR 2
 
-enum { OPTION_UNIX = 256, OPTION_FAULT, OPTION_FAULT_FILE, OPTION_NO_LOCK };
+enum { OPTION_UNIX = 256, OPTION_FAULT, OPTION_FAULT_FILE, OPTION_NO_LOCK, OPTION_CHILD };
 
 static const struct option long_options[] = {
+    {"child", no_argument, NULL, OPTION_CHILD}, /* no business of people's */
     {"address", required_argument, NULL, 'b'},
     {"debug", no_argument, NULL, 'd'},
     {"fault", required_argument, NULL, OPTION_FAULT},
@@ -126,6 +127,9 @@ static void take_option(int option, struct options *options, bool *named_tcp)
 		break;
 	case OPTION_FAULT_FILE:
 		options->fault_file = optarg;
+		break;
+	case OPTION_CHILD:
+		options->child = true;
 		break;
 	case OPTION_NO_LOCK:
 		options->format.flags &= ~(uint32_t)SD_CLUSTER_USE_LOCK;

@@ -18,6 +18,7 @@ struct options {
 	uint16_t port;       /* 0: a free one */
 	bool tcp;            /* not when only --unix is given */
 	bool debug;
+	bool child;         /* of sheepfs, which says the rest */
 	const char *socket; /* path of the unix socket, or NULL */
 	const char *fault_file;
 	char *faults[OPTIONS_FAULTS_MAX];

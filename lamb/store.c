@@ -66,7 +66,7 @@ static unsigned handles_capacity(void)
 }
 
 int store_open(
-    const char *path, struct meta *meta, struct store **result, char *why, size_t why_size)
+    const char *path, const char *shown, struct meta *meta, struct store **result, char *why, size_t why_size)
 {
 	struct store *store = calloc(1, sizeof *store);
 	struct statfs fs;
@@ -77,7 +77,7 @@ int store_open(
 	store->new_dir = store->dir = -1;
 	pthread_rwlock_init(&store->lock, NULL);
 	store->handles = handles_new(handles_capacity());
-	error = store->handles ? storedir_open(path, meta, &store->root, why, why_size) : -ENOMEM;
+	error = store->handles ? storedir_open(path, shown, meta, &store->root, why, why_size) : -ENOMEM;
 	if (!error) {
 		store->new_dir = storedir_new(store->root);
 		store->dir = storedir_objects(store->root, meta->generation);
@@ -85,7 +85,7 @@ int store_open(
 			error = store->new_dir < 0 ? store->new_dir
 				: store->dir < 0   ? store->dir
 						   : -errno;
-			snprintf(why, why_size, "%s: %s", path, strerror(-error));
+			snprintf(why, why_size, "%s: %s", shown, strerror(-error));
 		}
 	} else {
 		store->root = -1;

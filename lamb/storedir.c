@@ -85,19 +85,19 @@ static int read_or_format(int root, const char *path, struct meta *meta, char *w
 	return error;
 }
 
-int storedir_open(const char *path, struct meta *meta, int *result, char *why, size_t why_size)
+int storedir_open(const char *path, const char *shown, struct meta *meta, int *result, char *why, size_t why_size)
 {
 	int root, error;
 
 	if (mkdir(path, 0700) && errno != EEXIST) {
 		error = -errno;
-		snprintf(why, why_size, "cannot make %s: %s", path, strerror(-error));
+		snprintf(why, why_size, "cannot make %s: %s", shown, strerror(-error));
 		return error;
 	}
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
 		error = -errno;
-		snprintf(why, why_size, "cannot open the directory %s: %s", path, strerror(-error));
+		snprintf(why, why_size, "cannot open the directory %s: %s", shown, strerror(-error));
 		return error;
 	}
 	if (flock(root, LOCK_EX | LOCK_NB)) {
@@ -105,11 +105,11 @@ int storedir_open(const char *path, struct meta *meta, int *result, char *why, s
 		if (error == -EWOULDBLOCK)
 			snprintf(why, why_size,
 			    "%s is in use by another lamb: stop that one, or name another store",
-			    path);
+			    shown);
 		else
-			snprintf(why, why_size, "cannot lock %s: %s", path, strerror(-error));
+			snprintf(why, why_size, "cannot lock %s: %s", shown, strerror(-error));
 	} else {
-		error = read_or_format(root, path, meta, why, why_size);
+		error = read_or_format(root, shown, meta, why, why_size);
 	}
 	if (error) {
 		close(root);

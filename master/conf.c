@@ -16,7 +16,7 @@
 #define TIMEOUT_MAX 3600
 #define DEFAULT_UID_FIRST 1879050000
 #define DEFAULT_UID_LAST 1879054095
-#define UIDS_MIN 3 /* front, cluster worker, one volume */
+#define UIDS_MIN 4 /* front, cluster worker, lamb, one volume */
 #define UIDS_MAX 65536
 
 struct conf_option {
@@ -93,9 +93,9 @@ static int set_uids(struct conf *c, const char *value, char *why, size_t why_siz
 	}
 	if (last < first + UIDS_MIN - 1 || last - first >= UIDS_MAX) {
 		snprintf(why, why_size,
-		    "--uids: %s must hold from %d to %d numbers: front, cluster worker and one for "
-		    "each "
-		    "attached volume",
+		    "--uids: %s must hold from %d to %d numbers: front, cluster worker, lamb and "
+		    "one "
+		    "for each attached volume",
 		    value, UIDS_MIN, UIDS_MAX);
 		return -EINVAL;
 	}
@@ -136,8 +136,9 @@ SWITCH(version)
 
 static const struct conf_option options[] = {
     {'s', "sheep", "TARGET[,TARGET...]",
-	"the daemons: ip:port, [v6]:port or unix:/path; the first that answers\n"
-	"is used (127.0.0.1:7000)",
+	"the daemons: ip:port, [v6]:port, unix:/path, or lamb:/store for a sheep\n"
+	"of our own on that directory; the first that answers is used\n"
+	"(127.0.0.1:7000)",
 	set_sheep},
     {'a', "address", "IP", "one daemon, with --port, instead of --sheep", set_address},
     {'p', "port", "PORT", "its port (7000)", set_port},
@@ -147,7 +148,7 @@ static const struct conf_option options[] = {
 	"like 10.1.0.0/16, or none (the targets' own networks and ports)",
 	set_nodes},
     {0, "uids", "FIRST-LAST",
-	"user numbers for the front, the cluster worker and the volumes'\n"
+	"user numbers for the front, the cluster worker, lamb and the volumes'\n"
 	"workers (1879050000-1879054095); nobody else should have them",
 	set_uids},
     {0, "log", "FILE", "log there; else to the terminal with -f, to syslog without", set_log},
@@ -248,6 +249,7 @@ static int choose_targets(struct conf *c, char *why, size_t why_size)
 int conf_parse(int argc, char **argv, struct conf *c, char *why, size_t why_size)
 {
 	const char *libexec = getenv("SHEEPFS_LIBEXEC");
+	const char *lamb = getenv("SHEEPFS_LAMB");
 	int error;
 
 	memset(c, 0, sizeof *c);
@@ -255,6 +257,7 @@ int conf_parse(int argc, char **argv, struct conf *c, char *why, size_t why_size
 	c->uid_first = DEFAULT_UID_FIRST;
 	c->uid_last = DEFAULT_UID_LAST;
 	c->libexec = libexec && libexec[0] == '/' ? libexec : LIBEXECDIR;
+	c->lamb = lamb && lamb[0] == '/' ? lamb : LAMBDIR "/lamb";
 	error = parse_options(argc, argv, c, why, why_size);
 	if (error || c->help || c->version)
 		return error;
@@ -296,7 +299,7 @@ void conf_print_help(FILE *to)
 	fputs("\nIt goes to the background when the mount serves.  SIGTERM, or umount MOUNTPOINT, "
 	      "ends it.\n"
 	      "SHEEPFS_LIBEXEC in the environment names another directory with the helper "
-	      "programs.\n",
+	      "programs,\nSHEEPFS_LAMB another lamb.\n",
 	    to);
 }
 

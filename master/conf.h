@@ -24,10 +24,11 @@ struct conf {
 	bool help, version;
 	bool page_cache, object_cache; /* what the knobs begin with */
 	unsigned timeout;              /* seconds that an attach or a detach may take */
-	uid_t uid_first, uid_last;     /* front, cluster worker, then the volumes' workers */
+	uid_t uid_first, uid_last;     /* front, cluster worker, lamb, then the volumes' workers */
 	const char *log;               /* NULL: the terminal, or syslog */
 	const char *mountpoint;        /* as typed */
 	const char *libexec;           /* where the helper programs are */
+	const char *lamb;	   /* the program, for the target lamb:/store */
 };
 
 /*

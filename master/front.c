@@ -9,6 +9,7 @@
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
+#include "master/lamb.h"
 #include "master/process.h"
 #include "master/stop.h"
 #include "master/volume.h"
@@ -48,6 +49,12 @@ void front_kill(struct master *m, const char *why)
 
 /* ---- what it says ---- */
 
+void front_announce(struct master *m)
+{
+	if (m->front && m->front->serves && lamb_all_serve(m))
+		announce_served();
+}
+
 static void tree_serves(struct master *m)
 {
 	struct front *f = m->front;
@@ -57,7 +64,7 @@ static void tree_serves(struct master *m)
 	f->serves = true;
 	event_del(f->starting);
 	log_info("%s is served by process %d", m->mountpoint, (int)getpid());
-	announce_served();
+	front_announce(m);
 }
 
 static void volume_message(struct master *m, const struct msg *message)

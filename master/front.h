@@ -22,6 +22,9 @@ bool front_lives(const struct master *m);
 bool front_serves_tree(const struct master *m);
 
 /* Its end was asked for: it is no failure. */
+/* Says that we serve, once the tree does and every lamb of ours. */
+void front_announce(struct master *m);
+
 void front_kill(struct master *m, const char *why);
 
 void front_answer(struct master *m, uint64_t number, int error, const char *sentence);

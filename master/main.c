@@ -14,6 +14,7 @@
 #include "master/errand.h"
 #include "master/front.h"
 #include "master/jail.h"
+#include "master/lamb.h"
 #include "master/locks.h"
 #include "master/master.h"
 #include "master/mount.h"
@@ -90,6 +91,7 @@ static int mount_and_serve(struct master *m)
 		stop_begin(m, EXIT_FAILURE);
 		return 0;
 	}
+	lamb_start(m);
 	cluster_start(m);
 	if (!errand_start(
 		m->base, mount_enter_utab_work, m->mountpoint, -1, UTAB_LIMIT, on_utab, m))
@@ -122,8 +124,8 @@ static void make_master(struct master *m, const struct conf *c)
 	TAILQ_INIT(&m->commands);
 	LIST_INIT(&m->locks);
 	m->base = event_base_new();
-	m->uids = uids_open(c->uid_first + 2, c->uid_last);
-	if (!m->base || !m->uids || reap_open(m->base) || cluster_open(m))
+	m->uids = uids_open(c->uid_first + 3, c->uid_last);
+	if (!m->base || !m->uids || reap_open(m->base) || cluster_open(m) || lamb_open(m))
 		fatal("no memory for the loop");
 	for (unsigned i = 0; i < sizeof end_signals / sizeof *end_signals; i++) {
 		m->end_events[i] = evsignal_new(m->base, end_signals[i], on_end_signal, m);
@@ -135,6 +137,7 @@ static void make_master(struct master *m, const struct conf *c)
 static void unmake_master(struct master *m)
 {
 	cluster_close(m);
+	lamb_close(m);
 	locks_forget_all(m);
 	stop_close(m);
 	reap_close();
@@ -146,7 +149,7 @@ static void unmake_master(struct master *m)
 
 static int run(struct master *m, const struct conf *c)
 {
-	bool search = start_needs_search(m->mountpoint);
+	bool search = start_needs_search(c, m->mountpoint);
 	int error;
 
 	make_master(m, c);
@@ -193,7 +196,8 @@ int main(int argc, char **argv)
 	if (conf.log || !conf.foreground)
 		announce_log_is_elsewhere();
 	start_raise_limits();
-	if (start_check(&conf, master.mountpoint, why, sizeof why)) {
+	if (start_check(&conf, master.mountpoint, why, sizeof why) ||
+	    lamb_prepare(&conf, why, sizeof why)) {
 		announce_failed("%s", why);
 		return EXIT_FAILURE;
 	}

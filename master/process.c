@@ -104,12 +104,21 @@ void process_kill_later(struct process *p, unsigned milliseconds, const char *wh
 	event_add(p->patience, &limit);
 }
 
+void process_spare(struct process *p)
+{
+	if (p->patience)
+		event_del(p->patience);
+}
+
 /* ---- its birth ---- */
 
 static void make_label(struct process *p, const struct process_plan *plan, pid_t pid)
 {
 	if (!plan->role)
 		snprintf(p->label, sizeof p->label, "front[%d]", (int)pid);
+	else if (plan->path)
+		snprintf(p->label, sizeof p->label, "%s %.200s[%d]", plan->program, plan->name,
+		    (int)pid);
 	else
 		snprintf(p->label, sizeof p->label, "worker %.200s[%d]",
 		    plan->name ? plan->name : plan->role, (int)pid);
@@ -122,7 +131,10 @@ static int birth(
 	char path[PATH_MAX];
 	pid_t pid;
 
-	snprintf(path, sizeof path, "%s/%s", m->conf->libexec, plan->program);
+	if (plan->path)
+		snprintf(path, sizeof path, "%s", plan->path);
+	else
+		snprintf(path, sizeof path, "%s/%s", m->conf->libexec, plan->program);
 	pid = spawn_program(path, (char *const *)argv, control, log, m->conf->debug);
 	if (pid < 0)
 		return (int)pid;

@@ -35,7 +35,8 @@ struct process {
 };
 
 struct process_plan {
-	const char *program;     /* its name within the helpers' directory */
+	const char *path;        /* of the program; NULL: it is in the helpers' directory */
+	const char *program;     /* its name, there and for ps(1) */
 	const char *role, *name; /* argv[1] and argv[2], or NULL */
 	enum kind kind;
 	void (*message)(struct msg *m, void *arg);
@@ -52,6 +53,9 @@ int process_start(struct master *m, struct process *p, const struct process_plan
 
 /* SIGKILL; it ends with these words.  Nothing when it does not live. */
 void process_kill(struct process *p, const char *why);
+
+/* What process_kill_later() said is not done. */
+void process_spare(struct process *p);
 
 /* The same in `milliseconds`, unless it is over by then or this is called again. */
 void process_kill_later(struct process *p, unsigned milliseconds, const char *why);

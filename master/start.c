@@ -171,9 +171,19 @@ void start_raise_limits(void)
 		log_debug("the limit of open files stays as it is: %s", strerror(errno));
 }
 
-bool start_needs_search(const char *mountpoint)
+static bool is_out_of_reach(const char *path)
 {
 	char text[ERRAND_TEXT_MAX];
 
-	return errand_run(mount_reach_work, mountpoint, PROBE_LIMIT, text) == -EACCES;
+	return errand_run(mount_reach_work, path, PROBE_LIMIT, text) == -EACCES;
+}
+
+bool start_needs_search(const struct conf *c, const char *mountpoint)
+{
+	bool needs = is_out_of_reach(mountpoint);
+
+	for (unsigned i = 0; i < c->targets.count && !needs; i++)
+		if (c->targets.targets[i].store[0])
+			needs = is_out_of_reach(c->targets.targets[i].store);
+	return needs;
 }

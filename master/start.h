@@ -18,7 +18,7 @@ int start_check(const struct conf *c, char mountpoint[PATH_MAX], char *why, size
 /* Room for many volumes: descriptors. */
 void start_raise_limits(void);
 
-/* The mount point can only be reached by whoever may search every directory. */
-bool start_needs_search(const char *mountpoint);
+/* The mount point, or a lamb's store, can only be reached by whoever may search every directory. */
+bool start_needs_search(const struct conf *c, const char *mountpoint);
 
 #endif

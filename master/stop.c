@@ -11,6 +11,7 @@
 #include "master/detach.h"
 #include "master/errand.h"
 #include "master/front.h"
+#include "master/lamb.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
 #include "master/volume.h"
@@ -130,6 +131,13 @@ static bool step_cluster(struct master *m)
 	return cluster_lives(m);
 }
 
+/* The last that a volume or an order may need. */
+static bool step_lamb(struct master *m)
+{
+	lamb_stop(m);
+	return lamb_lives(m);
+}
+
 static void on_utab(int error, const char *text, void *arg)
 {
 	struct master *m = arg;
@@ -158,7 +166,7 @@ void stop_turn(struct master *m)
 {
 	if (!m->stop || m->stop->beginning || !TAILQ_EMPTY(&m->volumes))
 		return;
-	if (step_tree(m) || step_front(m) || step_cluster(m) || step_utab(m))
+	if (step_tree(m) || step_front(m) || step_cluster(m) || step_lamb(m) || step_utab(m))
 		return;
 	log_debug("everything is down");
 	event_base_loopbreak(m->base);
@@ -188,6 +196,8 @@ static void hurry(struct master *m)
 	errand_kill(s->errand);
 	cluster_stop(m);
 	cluster_kill(m, "sheepfs ends without waiting for it");
+	lamb_stop(m);
+	lamb_kill(m, "sheepfs ends without waiting for it");
 	stop_turn(m);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 
 #define UNIX_PREFIX "unix:"
+#define LAMB_PREFIX "lamb:"
 
 /* Digits only; 0: no port. */
 static unsigned parse_port(const char *text)
@@ -49,6 +50,26 @@ static int parse_unix(const char *path, struct target *t, char *why, size_t why_
 	memcpy(sun->sun_path, path, strlen(path) + 1);
 	t->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1);
 	snprintf(t->text, sizeof t->text, "%s%s", UNIX_PREFIX, path);
+	return 0;
+}
+
+static int parse_lamb(const char *path, struct target *t, char *why, size_t why_size)
+{
+	size_t most = sizeof t->text - sizeof LAMB_PREFIX;
+
+	if (path[0] != '/') {
+		snprintf(why, why_size, "target \"%s%s\": the path of a store begins with \"/\"",
+		    LAMB_PREFIX, path);
+		return -EINVAL;
+	}
+	if (strlen(path) > most) {
+		snprintf(why, why_size,
+		    "target \"%s%.160s...\": the path of a store has at most %zu bytes",
+		    LAMB_PREFIX, path, most);
+		return -EINVAL;
+	}
+	snprintf(t->store, sizeof t->store, "%s", path);
+	snprintf(t->text, sizeof t->text, "%s%.*s", LAMB_PREFIX, (int)most, path);
 	return 0;
 }
 
@@ -104,12 +125,17 @@ static int parse_one(const char *text, struct target *t, char *why, size_t why_s
 	bool bracketed;
 
 	memset(t, 0, sizeof *t);
+	t->listener = t->path_fd = -1;
 	if (!strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)))
 		return parse_unix(text + strlen(UNIX_PREFIX), t, why, why_size);
+	if (!strncmp(text, LAMB_PREFIX, strlen(LAMB_PREFIX)))
+		return parse_lamb(text + strlen(LAMB_PREFIX), t, why, why_size);
 	snprintf(copy, sizeof copy, "%s", text);
 	if (!text[0] || strlen(text) >= sizeof copy || !split(copy, &host, &port, &bracketed)) {
 		snprintf(why, why_size,
-		    "target \"%.200s\" is none: write ip:port, [v6]:port or unix:/path", text);
+		    "target \"%.200s\" is none: write ip:port, [v6]:port, unix:/path or "
+		    "lamb:/store",
+		    text);
 		return -EINVAL;
 	}
 	if (port) {
@@ -124,8 +150,7 @@ static int parse_one(const char *text, struct target *t, char *why, size_t why_s
 	if (!set_address(t, host, bracketed, number)) {
 		snprintf(why, why_size,
 		    "target \"%s\": \"%s\" is no ip address (names are not looked up); write "
-		    "ip:port, "
-		    "[v6]:port or unix:/path",
+		    "ip:port, [v6]:port, unix:/path or lamb:/store",
 		    text, host);
 		return -EINVAL;
 	}

@@ -120,6 +120,8 @@ static void add(struct rules *all, const struct confine_rule *table, size_t coun
 
 int jail_enter(enum kind kind, uid_t uid, gid_t gid)
 {
+	const struct confine_limits limits = {
+	    .files = FILES_MAX, .file_bytes = kind == KIND_CLUSTER ? TABLE_TEXT_MAX : 0};
 	struct rules all = {.count = 0};
 	int error = confine_root();
 
@@ -130,8 +132,7 @@ int jail_enter(enum kind kind, uid_t uid, gid_t gid)
 	add(&all, sanitizer_rules, COUNT(sanitizer_rules));
 #endif
 	if (!error)
-		error =
-		    confine_user(uid, gid, FILES_MAX, kind == KIND_CLUSTER ? TABLE_TEXT_MAX : 0);
+		error = confine_user(uid, gid, &limits);
 	if (!error)
 		error = confine_filter(all.rules, all.count);
 	return error;

@@ -388,3 +388,11 @@ expect_result() {
 	dog vdi delete copy
 	! dog vdi list | grep copy
 }
+
+@test "GET_HASH is the SHA-1 of an object's content" {
+	[ -x "${DOG:-}" ] || skip "needs DOG"
+	start_lamb hashed
+	"$rawsheep" "$address" create v 4194304
+	printf abc | "$rawsheep" "$address" write v 0 3
+	timeout 20 "$DOG" vdi check v -a "${address%:*}" -p "${address##*:}" 3>&-
+}

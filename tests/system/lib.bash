@@ -16,7 +16,7 @@ sheepfs_program=$build/master/sheepfs
 lamb_program=$build/lamb/lamb
 rawsheep=$build/tests/lib/rawsheep
 sheepproxy=$build/tests/lib/sheepproxy
-export SHEEPFS_LIBEXEC=$build/libexec LC_ALL=C
+export SHEEPFS_LIBEXEC=$build/libexec SHEEPFS_LAMB=$build/lamb/lamb LC_ALL=C
 
 # ---- small things ----
 

@@ -29,7 +29,7 @@ static void open_store(struct fixture *f)
 {
 	char why[600] = "";
 
-	assert_int_equal(store_open(f->path, &f->meta, &f->store, why, sizeof why), 0);
+	assert_int_equal(store_open(f->path, f->path, &f->meta, &f->store, why, sizeof why), 0);
 	assert_string_equal(why, "");
 }
 
@@ -208,20 +208,20 @@ static void test_refused(void **state)
 	struct meta meta = {.generation = 1};
 	int fd;
 
-	assert_int_equal(store_open(f->path, &meta, &second, why, sizeof why), -EWOULDBLOCK);
+	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EWOULDBLOCK);
 	assert_non_null(strstr(why, "in use by another lamb"));
 	store_close(f->store);
 	f->store = NULL;
 	snprintf(name, sizeof name, "%s/config", f->path);
 	fd = open(name, O_WRONLY | O_TRUNC);
 	assert_int_equal(write(fd, "lamb store 9\n", 13), 13);
-	assert_int_equal(store_open(f->path, &meta, &second, why, sizeof why), -EPROTONOSUPPORT);
+	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EPROTONOSUPPORT);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	close(fd);
-	assert_int_equal(store_open(f->path, &meta, &second, why, sizeof why), -EBADMSG);
+	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EBADMSG);
 	assert_non_null(strstr(why, name));
 	assert_int_equal(unlink(name), 0);
-	assert_int_equal(store_open(f->path, &meta, &second, why, sizeof why), -ENOTEMPTY);
+	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -ENOTEMPTY);
 	assert_non_null(strstr(why, "not empty"));
 }
 

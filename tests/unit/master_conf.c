@@ -129,7 +129,7 @@ static void test_wrong_options(void **state)
 	    {{"--uids", "x-9", "/mnt"}, "x-9"},
 	    {{"--uids", "0-100", "/mnt"}, "0-100"},
 	    {{"--uids", "500-400", "/mnt"}, "500-400"},
-	    {{"--uids", "500-501", "/mnt"}, "500-501"},
+	    {{"--uids", "500-502", "/mnt"}, "500-502"},
 	    {{"--uids", "1-4294967295", "/mnt"}, "1-4294967295"},
 	};
 
@@ -158,6 +158,7 @@ static void test_targets(void **state)
 	    {"[::1]", "[::1]:7000", AF_INET6, 7000},
 	    {"fe80::1", "[fe80::1]:7000", AF_INET6, 7000},
 	    {"unix:/run/sheep.sock", "unix:/run/sheep.sock", AF_UNIX, 0},
+	    {"lamb:/srv/store", "lamb:/srv/store", AF_UNSPEC, 0}, /* its socket is made later */
 	};
 
 	(void)state;
@@ -175,6 +176,8 @@ static void test_targets(void **state)
 			port = ntohs(((const struct sockaddr_in *)&t->address)->sin_port);
 		else if (cases[i].family == AF_INET6)
 			port = ntohs(((const struct sockaddr_in6 *)&t->address)->sin6_port);
+		else if (cases[i].family == AF_UNSPEC)
+			assert_string_equal(t->store, "/srv/store");
 		else
 			assert_string_equal(
 			    ((const struct sockaddr_un *)&t->address)->sun_path, "/run/sheep.sock");
@@ -204,6 +207,8 @@ static void test_wrong_targets(void **state)
 	    {"10.0.0.1,,10.0.0.2", "\"\""},
 	    {"10.0.0.1,", "\"\""},
 	    {"unix:", "unix:"},
+	    {"lamb:", "lamb:"},
+	    {"lamb:store", "begins with"},
 	    {"unix:relative", "relative"},
 	    {"unix:/"
 	     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"

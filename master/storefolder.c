@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The folder of a lamb's store: see storefolder.h.
+ */
+#include "master/storefolder.h"
+
+#include "include/bounds.h"
+#include "ipc/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct handover {
+	uid_t uid;
+	dev_t device;
+	unsigned long count;
+	int error;
+};
+
+static bool is_dots(const char *name)
+{
+	return !strcmp(name, ".") || !strcmp(name, "..");
+}
+
+static DIR *open_directory(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}
+
+/* Does its description begin as lamb writes it? */
+static bool is_store(int root)
+{
+	char text[sizeof LAMB_STORE_MAGIC] = "";
+	int fd = openat(root, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool is = fd >= 0 && read(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 &&
+		  !strcmp(text, LAMB_STORE_MAGIC);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* Empty, but for what a new file system holds and a first format that was cut short leaves. */
+static bool is_empty(int root, char *found, size_t size)
+{
+	DIR *dir = open_directory(root, ".");
+	struct dirent *d;
+
+	found[0] = 0;
+	while (dir && !found[0] && (d = readdir(dir)))
+		if (!is_dots(d->d_name) && strcmp(d->d_name, "lost+found") != 0 &&
+		    strcmp(d->d_name, "config.new") != 0)
+			snprintf(found, size, "%s", d->d_name);
+	if (dir)
+		closedir(dir);
+	return dir && !found[0];
+}
+
+static void hand_over_all(struct handover *h, int at, const char *name);
+
+/* A file with a second name might be somebody's whom we would rob. */
+static void hand_over(struct handover *h, int at, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		h->error = -errno;
+		return;
+	}
+	if (st.st_dev != h->device || !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) ||
+	    (S_ISREG(st.st_mode) && st.st_nlink != 1))
+		return;
+	if (S_ISDIR(st.st_mode))
+		hand_over_all(h, at, name);
+	if (st.st_uid == h->uid && st.st_gid == h->uid)
+		return;
+	if (fchownat(at, name, h->uid, h->uid, AT_SYMLINK_NOFOLLOW))
+		h->error = -errno;
+	h->count++;
+}
+
+static void hand_over_all(struct handover *h, int at, const char *name)
+{
+	DIR *dir = open_directory(at, name);
+	struct dirent *d;
+
+	if (!dir) {
+		h->error = -errno;
+		return;
+	}
+	while (!h->error && (d = readdir(dir)))
+		if (!is_dots(d->d_name))
+			hand_over(h, dirfd(dir), d->d_name);
+	closedir(dir);
+}
+
+static int judge(int root, const char *path, char *why, size_t why_size)
+{
+	char found[256];
+
+	if (is_store(root) || is_empty(root, found, sizeof found))
+		return 0;
+	snprintf(why, why_size,
+	    "lamb:%s is not a lamb store and not empty (it holds \"%s\"): name an empty or a new "
+	    "directory",
+	    path, found);
+	return -ENOTEMPTY;
+}
+
+/* What another lamb serves must stay its user's: the lock is lamb's own. */
+static int check_free(int root, const char *path, char *why, size_t why_size)
+{
+	if (!flock(root, LOCK_EX | LOCK_NB))
+		return 0;
+	snprintf(why, why_size,
+	    "lamb:%s is in use by another lamb: stop that one, or name another store", path);
+	return -EBUSY;
+}
+
+static int take_over(int root, const char *path, uid_t uid, char *why, size_t why_size)
+{
+	struct handover h = {.uid = uid};
+	struct stat st;
+
+	if (fstat(root, &st))
+		return -errno;
+	h.device = st.st_dev;
+	hand_over_all(&h, root, ".");
+	if (!h.error && (st.st_uid != uid || st.st_gid != uid) && fchown(root, uid, uid))
+		h.error = -errno;
+	if (h.error)
+		snprintf(why, why_size, "lamb:%s cannot be handed over to user %u (--uids): %s",
+		    path, uid, strerror(-h.error));
+	else if (h.count)
+		log_info("lamb:%s: %lu files are user %u's from now on", path, h.count, uid);
+	return h.error;
+}
+
+int storefolder_prepare(const char *path, uid_t uid, char *why, size_t why_size)
+{
+	int root, error = 0;
+
+	if (mkdir(path, 0700) && errno != EEXIST) {
+		error = -errno;
+		snprintf(why, why_size, "lamb:%s cannot be made: %s%s", path, strerror(-error),
+		    error == -ENOENT ? "; make the directory above it" : "");
+		return error;
+	}
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0) {
+		error = -errno;
+		snprintf(why, why_size, "lamb:%s cannot be used: %s", path,
+		    error == -ENOTDIR ? "it is no directory" : strerror(-error));
+		return error;
+	}
+	error = judge(root, path, why, why_size);
+	if (!error)
+		error = check_free(root, path, why, why_size);
+	if (!error)
+		error = take_over(root, path, uid, why, why_size);
+	close(root);
+	return error;
+}
