@@ -121,8 +121,11 @@ static void open_rooms(struct daemon *daemon)
 		fatal("out of memory");
 	order_init(&lamb->order);
 	error = vdi_table_load(lamb->vdis, lamb->store);
-	if (error)
-		fatal("cannot read the VDIs in %s: %s", options->store, strerror(-error));
+	if (error) {
+		snprintf(why, sizeof why, "cannot read the VDIs in %.400s: %s", options->store,
+		    strerror(-error));
+		refuse(daemon, why);
+	}
 	lamb->fault = fault_new(lamb);
 	lamb->gateway = gateway_new(lamb);
 	if (!lamb->fault || !lamb->gateway)

@@ -54,8 +54,9 @@ int meta_write(int directory, const struct meta *meta)
 
 	size = snprintf(text, sizeof text,
 	    LAMB_STORE_MAGIC "%u\n"
-	    "generation %" PRIu32 "\nepoch %" PRIu32 "\nctime %" PRIu64 "\nformatted %" PRIu64
-	    "\nflags %" PRIu32 "\ncopies %" PRIu32 "\ncopy_policy %" PRIu32 "\nshift %" PRIu32 "\n",
+			     "generation %" PRIu32 "\nepoch %" PRIu32 "\nctime %" PRIu64
+			     "\nformatted %" PRIu64 "\nflags %" PRIu32 "\ncopies %" PRIu32
+			     "\ncopy_policy %" PRIu32 "\nshift %" PRIu32 "\n",
 	    META_VERSION, meta->generation, meta->epoch, meta->ctime, meta->formatted, meta->flags,
 	    meta->copies, meta->copy_policy, meta->shift);
 	fd = openat(directory, META_FILE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -65,8 +65,8 @@ static unsigned handles_capacity(void)
 	return (unsigned)capacity;
 }
 
-int store_open(
-    const char *path, const char *shown, struct meta *meta, struct store **result, char *why, size_t why_size)
+int store_open(const char *path, const char *shown, struct meta *meta, struct store **result,
+    char *why, size_t why_size)
 {
 	struct store *store = calloc(1, sizeof *store);
 	struct statfs fs;
@@ -77,7 +77,8 @@ int store_open(
 	store->new_dir = store->dir = -1;
 	pthread_rwlock_init(&store->lock, NULL);
 	store->handles = handles_new(handles_capacity());
-	error = store->handles ? storedir_open(path, shown, meta, &store->root, why, why_size) : -ENOMEM;
+	error = store->handles ? storedir_open(path, shown, meta, &store->root, why, why_size)
+			       : -ENOMEM;
 	if (!error) {
 		store->new_dir = storedir_new(store->root);
 		store->dir = storedir_objects(store->root, meta->generation);

@@ -24,8 +24,8 @@ struct store;
  * else *meta is what the store says.  Left-overs of a death are removed.  Returns 0, or -errno with
  * a sentence for a person in why, where the store is called `shown`.
  */
-int store_open(
-    const char *path, const char *shown, struct meta *meta, struct store **store, char *why, size_t why_size);
+int store_open(const char *path, const char *shown, struct meta *meta, struct store **store,
+    char *why, size_t why_size);
 void store_close(struct store *store);
 
 /* True when the files are in memory (tmpfs): no call here waits for a disk. */

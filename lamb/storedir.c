@@ -85,7 +85,8 @@ static int read_or_format(int root, const char *path, struct meta *meta, char *w
 	return error;
 }
 
-int storedir_open(const char *path, const char *shown, struct meta *meta, int *result, char *why, size_t why_size)
+int storedir_open(
+    const char *path, const char *shown, struct meta *meta, int *result, char *why, size_t why_size)
 {
 	int root, error;
 
@@ -97,7 +98,8 @@ int storedir_open(const char *path, const char *shown, struct meta *meta, int *r
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
 		error = -errno;
-		snprintf(why, why_size, "cannot open the directory %s: %s", shown, strerror(-error));
+		snprintf(
+		    why, why_size, "cannot open the directory %s: %s", shown, strerror(-error));
 		return error;
 	}
 	if (flock(root, LOCK_EX | LOCK_NB)) {

@@ -13,7 +13,8 @@
 #include <stddef.h>
 
 /* As store_open(); *root is the open and locked directory. */
-int storedir_open(const char *path, const char *shown, struct meta *meta, int *root, char *why, size_t why_size);
+int storedir_open(
+    const char *path, const char *shown, struct meta *meta, int *root, char *why, size_t why_size);
 
 /* The open directory "new", made or emptied; or -errno. */
 int storedir_new(int root);

@@ -6,6 +6,7 @@
 
 #include "ipc/log.h"
 #include "master/announce.h"
+#include "master/cluster.h"
 #include "master/front.h"
 #include "master/process.h"
 #include "master/stop.h"
@@ -20,11 +21,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKLOG 1024
 #define PAUSE_MIN 200 /* milliseconds before one that died early is started again */
 #define PAUSE_MAX 10000
+#define USEFUL_LIFE 2     /* seconds that one must have served, or it died early */
 #define START_LIMIT 30000 /* milliseconds until it must serve: a large store is read first */
 #define STOP_LIMIT 6000
 
@@ -35,6 +38,7 @@ struct lamb {
 	const struct target *target;
 	enum state state;
 	bool served;    /* ever */
+	time_t since;   /* when it began to serve, on the monotonic clock */
 	unsigned pause; /* the next one, in milliseconds; 0: none */
 	struct event *again;
 	struct process process;
@@ -51,22 +55,21 @@ struct lambs {
 static int bind_at(const char *path, struct target *t)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
 
 	if (fd < 0)
 		return -errno;
 	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
-	if (bind(fd, (struct sockaddr *)&sun, sizeof sun) || chmod(path, 0600) ||
-	    listen(fd, BACKLOG))
-		goto out;
-	t->path_fd = open(path, O_PATH | O_CLOEXEC);
-	if (t->path_fd >= 0) {
-		t->listener = fd;
-		return 0;
+	if (!bind(fd, (struct sockaddr *)&sun, sizeof sun) && !chmod(path, 0600) &&
+	    !listen(fd, BACKLOG))
+		t->path_fd = open(path, O_PATH | O_CLOEXEC);
+	if (t->path_fd < 0) {
+		error = -errno;
+		close(fd);
+		return error;
 	}
-out:
-	close(fd);
-	return -errno;
+	t->listener = fd;
+	return 0;
 }
 
 /*
@@ -133,11 +136,23 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	start(arg);
 }
 
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* At once after a life that was of use, later and later after ones that were not. */
 static void start_later(struct lamb *l)
 {
-	struct timeval pause = {l->pause / 1000, (l->pause % 1000) * 1000};
+	struct timeval pause;
 
+	if (l->state == SERVING && seconds() - l->since >= USEFUL_LIFE)
+		l->pause = 0;
+	pause.tv_sec = l->pause / 1000;
+	pause.tv_usec = (l->pause % 1000) * 1000;
 	l->state = IDLE;
 	event_add(l->again, &pause);
 	l->pause = l->pause ? 2 * l->pause : PAUSE_MIN;
@@ -157,7 +172,7 @@ static void on_message(struct msg *m, void *arg)
 		chan_talk(l->process.chan, TALK_SERVING);
 		l->state = SERVING;
 		l->served = true;
-		l->pause = 0;
+		l->since = seconds();
 		log_info(
 		    "%s is served by lamb, process %d", l->target->text, (int)l->process.child.pid);
 		front_announce(l->master);
@@ -188,6 +203,9 @@ static void on_ended(const char *words, void *arg)
 		    l->refused[0] ? l->refused : words);
 		l->state = IDLE;
 		stop_begin(m, EXIT_FAILURE);
+		/* it may be about to wait for an answer of this lamb */
+		cluster_stop(m);
+		cluster_kill(m, "sheepfs cannot start");
 		return;
 	}
 	log_warning("%s: its lamb ended: %s; it is started again", l->target->text,
@@ -209,6 +227,12 @@ static void start(struct lamb *l)
 	const struct msg_start_lamb payload = {.uid = uid, .gid = uid};
 	int error = process_start(l->master, &l->process, &plan), listener;
 
+	if (error && !l->served) {
+		announce_failed(
+		    "%s: lamb cannot be started: %s", l->target->text, strerror(-error));
+		stop_begin(l->master, EXIT_FAILURE);
+		return;
+	}
 	if (error) {
 		log_error("%s: lamb cannot be started: %s", l->target->text, strerror(-error));
 		start_later(l);

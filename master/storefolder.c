@@ -16,12 +16,19 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define DYING 1000   /* milliseconds that the last lamb may take to be gone */
+#define DEPTH_MAX 16 /* directories below one another; a store has one */
 
 struct handover {
 	uid_t uid;
 	dev_t device;
-	unsigned long count;
+	bool give; /* else: only find out whether it can be done */
+	unsigned depth;
+	unsigned long count; /* of files that are another's */
+	char shared[256];    /* a file of the store that has another name elsewhere */
 	int error;
 };
 
@@ -69,41 +76,58 @@ static bool is_empty(int root, char *found, size_t size)
 	return dir && !found[0];
 }
 
-static void hand_over_all(struct handover *h, int at, const char *name);
+static void hand_over_all(struct handover *h, int directory);
 
-/* A file with a second name might be somebody's whom we would rob. */
-static void hand_over(struct handover *h, int at, const char *name)
+/* A file with a second name might be somebody's whom we would rob.  Beside "config" the store's own
+ * are all in directories. */
+static bool may_be_given(struct handover *h, const struct stat *st, const char *name)
 {
-	struct stat st;
-
-	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW)) {
-		h->error = -errno;
-		return;
+	if (st->st_dev != h->device || !(S_ISDIR(st->st_mode) || S_ISREG(st->st_mode)))
+		return false;
+	if (S_ISDIR(st->st_mode) || st->st_nlink == 1)
+		return true;
+	if (st->st_uid != h->uid && (h->depth > 1 || !strcmp(name, "config"))) {
+		snprintf(h->shared, sizeof h->shared, "%s", name);
+		h->error = -EMLINK;
 	}
-	if (st.st_dev != h->device || !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) ||
-	    (S_ISREG(st.st_mode) && st.st_nlink != 1))
-		return;
-	if (S_ISDIR(st.st_mode))
-		hand_over_all(h, at, name);
-	if (st.st_uid == h->uid && st.st_gid == h->uid)
-		return;
-	if (fchownat(at, name, h->uid, h->uid, AT_SYMLINK_NOFOLLOW))
-		h->error = -errno;
-	h->count++;
+	return false;
 }
 
-static void hand_over_all(struct handover *h, int at, const char *name)
+/* What is judged is what is given: a name may come to mean another file between the two. */
+static void hand_over(struct handover *h, int at, const char *name)
 {
-	DIR *dir = open_directory(at, name);
+	int fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st)) {
+		h->error = -errno;
+	} else if (may_be_given(h, &st, name)) {
+		if (S_ISDIR(st.st_mode))
+			hand_over_all(h, fd);
+		if (!h->error && (st.st_uid != h->uid || st.st_gid != h->uid)) {
+			h->count++;
+			if (h->give && fchownat(fd, "", h->uid, h->uid, AT_EMPTY_PATH))
+				h->error = -errno;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void hand_over_all(struct handover *h, int directory)
+{
+	DIR *dir = h->depth < DEPTH_MAX ? open_directory(directory, ".") : NULL;
 	struct dirent *d;
 
 	if (!dir) {
-		h->error = -errno;
+		h->error = h->depth < DEPTH_MAX ? -errno : -ELOOP;
 		return;
 	}
+	h->depth++;
 	while (!h->error && (d = readdir(dir)))
 		if (!is_dots(d->d_name))
 			hand_over(h, dirfd(dir), d->d_name);
+	h->depth--;
 	closedir(dir);
 }
 
@@ -120,30 +144,55 @@ static int judge(int root, const char *path, char *why, size_t why_size)
 	return -ENOTEMPTY;
 }
 
-/* What another lamb serves must stay its user's: the lock is lamb's own. */
+/* What another lamb serves must stay its user's: the lock is lamb's own.  That of a sheepfs which
+ * was just killed needs a moment to die. */
 static int check_free(int root, const char *path, char *why, size_t why_size)
 {
-	if (!flock(root, LOCK_EX | LOCK_NB))
-		return 0;
+	static const struct timespec turn = {0, 20 * 1000 * 1000};
+
+	for (int turns = 0; turns < DYING / 20; turns++) {
+		if (!flock(root, LOCK_EX | LOCK_NB))
+			return 0;
+		nanosleep(&turn, NULL);
+	}
 	snprintf(why, why_size,
 	    "lamb:%s is in use by another lamb: stop that one, or name another store", path);
 	return -EBUSY;
 }
 
+static void explain(const struct handover *h, const char *path, char *why, size_t why_size)
+{
+	if (h->shared[0])
+		snprintf(why, why_size,
+		    "lamb:%s: its file \"%s\" has another name elsewhere (a hard link), and is not "
+		    "taken from its owner: copy the store with cp -a and name the copy",
+		    path, h->shared);
+	else
+		snprintf(why, why_size, "lamb:%s cannot be handed over to user %u (--uids): %s",
+		    path, h->uid, strerror(-h->error));
+}
+
+/* Nothing is changed unless all of it can be. */
 static int take_over(int root, const char *path, uid_t uid, char *why, size_t why_size)
 {
 	struct handover h = {.uid = uid};
 	struct stat st;
 
-	if (fstat(root, &st))
-		return -errno;
-	h.device = st.st_dev;
-	hand_over_all(&h, root, ".");
-	if (!h.error && (st.st_uid != uid || st.st_gid != uid) && fchown(root, uid, uid))
+	if (fstat(root, &st)) {
 		h.error = -errno;
+	} else {
+		h.device = st.st_dev;
+		hand_over_all(&h, root);
+		if (!h.error && h.count) {
+			h.give = true;
+			h.count = 0;
+			hand_over_all(&h, root);
+		}
+		if (!h.error && (st.st_uid != uid || st.st_gid != uid) && fchown(root, uid, uid))
+			h.error = -errno;
+	}
 	if (h.error)
-		snprintf(why, why_size, "lamb:%s cannot be handed over to user %u (--uids): %s",
-		    path, uid, strerror(-h.error));
+		explain(&h, path, why, why_size);
 	else if (h.count)
 		log_info("lamb:%s: %lu files are user %u's from now on", path, h.count, uid);
 	return h.error;

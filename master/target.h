@@ -2,9 +2,9 @@
 /*
  * Targets: the addresses of daemons, as people type them, and a walk through their list.
  *
- * A target is "ip:port", "[v6]:port", "unix:/path", a bare ip, which means port 7000, or "lamb:/store",
- * whose socket is made later (lamb.h).  Names are not looked up: nothing here resolves, connects or
- * waits.
+ * A target is "ip:port", "[v6]:port", "unix:/path", a bare ip, which means port 7000, or
+ * "lamb:/store", whose socket is made later (lamb.h).  Names are not looked up: nothing here
+ * resolves, connects or waits.
  */
 #ifndef SHEEPFS_MASTER_TARGET_H
 #define SHEEPFS_MASTER_TARGET_H
@@ -23,7 +23,7 @@ struct target {
 	struct sockaddr_storage address;
 	socklen_t size;
 	char store[ADDRESS_TEXT_MAX]; /* of a lamb of ours; empty: it is none */
-	int listener, path_fd;	      /* its socket, lamb.c's */
+	int listener, path_fd;        /* its socket, lamb.c's */
 };
 
 struct target_list {

@@ -129,6 +129,24 @@ static void delete_volume(int fd, const char *name)
 	free(volume.index);
 }
 
+/* The SHA-1 that the daemon finds for the volume's object i. */
+static void hash(int fd, const char *name, uint32_t i)
+{
+	struct volume volume;
+	struct sd_req req;
+	struct sd_rsp rsp;
+
+	raw_open(fd, name, &volume);
+	if (i >= volume.nr || !volume.index[i])
+		raw_die("%s has no object %u", name, i);
+	req = raw_object_request(SD_OP_GET_HASH, 0, sd_data_oid(volume.index[i], i), 0, 0);
+	raw_must(raw_call(fd, &req, NULL, NULL, &rsp), "GET_HASH");
+	for (size_t n = 0; n < sizeof rsp.hash.sha1; n++)
+		printf("%02x", rsp.hash.sha1[n]);
+	puts("");
+	free(volume.index);
+}
+
 static void show(const struct sd_inode_header *header)
 {
 	printf("%s %s%s%s %06x size %llu shift %u snap_id %u parent %06x\n",
@@ -259,6 +277,7 @@ static const struct command commands[] = {
     {"delete", 1, 1, "NAME[@TAG]"},
     {"mark-deleted", 1, 1, "NAME[@TAG]  (DEL_VDI alone)"},
     {"format", 0, 0, ""},
+    {"hash", 2, 2, "NAME INDEX"},
     {"info", 1, 1, "NAME[@TAG]"},
     {"list", 0, 0, ""},
     {"lock", 1, 1, "NAME"},
@@ -308,6 +327,8 @@ int main(int argc, char **argv)
 		raw_must(raw_named(fd, SD_OP_DEL_VDI, a[0], &rsp), "DEL_VDI");
 	else if (!strcmp(name, "format"))
 		format(fd);
+	else if (!strcmp(name, "hash"))
+		hash(fd, a[0], (uint32_t)raw_number(a[1]));
 	else if (!strcmp(name, "info"))
 		info(fd, a[0]);
 	else if (!strcmp(name, "list"))

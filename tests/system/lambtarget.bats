@@ -125,6 +125,66 @@ another_lamb() {
 	[ -n "$pid" ] && [ "$pid" != "$1" ]
 }
 
+# pretender WORK: a program that is the real lamb, but does WORK in the second life of it
+pretender() {
+	cat >"$T/pretender" <<-END
+		#!/bin/bash
+		echo >>"$T/lives"
+		if [ "\$(wc -l <"$T/lives")" = 2 ]; then
+			$1
+			sleep 1000
+		fi
+		exec "$lamb_program" "\$@"
+	END
+	chmod 755 "$T/pretender"
+}
+
+# replaced WORK WORD: the second lamb does WORK; the log has this WORD for it, and the third serves
+replaced() {
+	local pid
+	pretender "$1"
+	SHEEPFS_LAMB=$T/pretender start_sheepfs "lamb:$T/store"
+	create before 16M
+	pid=$(front_pid)
+	kill -KILL "$(lamb_pid)"
+	wait_until 10 grep -F "its lamb ended: $2" "$sheepfs_log"
+	wait_until 10 twice_served
+	create after 16M
+	same 3 "$(wc -l <"$T/lives")"
+	# nothing else gave way
+	same "$pid" "$(front_pid)"
+}
+
+@test "a lamb that sends garbage is killed, and a new one serves" {
+	replaced 'printf garbage >&3' 'a message of it was refused'
+}
+
+@test "a lamb that says what is not its to say is killed, and a new one serves" {
+	# a head of a kind that there is not, and 16 KiB of nothing
+	replaced 'head -c 16384 /dev/zero >&3' 'a message of it was refused'
+}
+
+@test "a lamb that dies again and again is started more and more slowly" {
+	local pid last='' kills=0 end
+	start_sheepfs "lamb:$T/store"
+	end=$(($(now_ms) + 4000))
+	while [ "$(now_ms)" -lt "$end" ]; do
+		pid=$(lamb_pid)
+		if [ -n "$pid" ] && [ "$pid" != "$last" ]; then
+			# while it serves, which is no merit yet
+			wait_until 5 grep -q "is served by lamb, process $pid" "$sheepfs_log"
+			kill -KILL "$pid"
+			last=$pid
+			kills=$((kills + 1))
+		fi
+		sleep 0.01
+	done
+	# at once, then after 0.2, 0.4, 0.8 and 1.6 s
+	[ "$kills" -ge 4 ] && [ "$kills" -le 6 ] || fail "it was started $kills times in 4 s"
+	wait_until 10 another_lamb "$last"
+	create a 16M
+}
+
 @test "it ends with sheepfs, however that ends" {
 	local pid
 	start_sheepfs "lamb:$T/store"
@@ -133,10 +193,18 @@ another_lamb() {
 	wait_until 5 gone "$pid"
 	nothing_in_run
 	wait_until 5 no_confined
+	# the lock outlives the last lamb by a moment
+	client flock "$T/store" -c 'echo held; exec sleep 0.5'
+	wait_until 5 grep -q held "$client_out"
 	start_sheepfs "lamb:$T/store" # cleans the mount up
-	wait_until 10 twice_served
+	wait_until 10 lamb_serves
 	create a 16M
 	grep 'stale mount' "$sheepfs_log"
+}
+
+# That of the present sheepfs; what the mount point says may be the last one's.
+lamb_serves() {
+	grep -qF "sheepfs[$sheepfs_pid]: lamb:$T/store is served by lamb" "$sheepfs_log" && serving mnt
 }
 
 twice_served() {
@@ -166,14 +234,16 @@ twice_served() {
 	"$rawsheep" "$address" list | grep disk
 }
 
-# not_started WORD OPTION...: it fails at its start, with this in its words
+# not_started WORD OPTION...: it fails at its start, soon, with this in its words
 not_started() {
-	local word=$1 status=0
+	local word=$1 status=0 begin
 	shift
 	mkdir -p "$T/none"
+	begin=$(now_ms)
 	timeout 20 "$sheepfs_program" --uids "$(uid_range)" --log "$T/none.log" "$@" "$T/none" >"$T/none.out" 2>&1 ||
 		status=$?
 	[ "$status" != 0 ] || fail "it started: $*"
+	[ $(($(now_ms) - begin)) -lt 2500 ] || fail "that took $(($(now_ms) - begin)) ms: $*"
 	contains "$(cat "$T/none.out")" "$word"
 	not_mounted "$T/none"
 }
@@ -197,6 +267,21 @@ not_started() {
 	SHEEPFS_LAMB=$T/nosuch start_sheepfs 127.0.0.1:1
 }
 
+@test "a store whose files have other names is not taken from their owner" {
+	start_lamb old
+	"$rawsheep" "$address" create disk 16777216
+	end_process "${lamb_pids[old]}" 10
+	cp -al "$T/old.store" "$T/links"
+	not_started 'copy the store with cp -a' -s "lamb:$T/links"
+	# nothing was changed
+	same '' "$(find "$T/links" ! -uid 0)"
+	cp -a "$T/links" "$T/copy"
+	start_sheepfs "lamb:$T/copy"
+	attach disk
+	same '' "$(find "$T/links" ! -uid 0)"
+	not_started 'is in use by another lamb' -s "lamb:$T/new,lamb:$T/new"
+}
+
 @test "a store serves one at a time" {
 	start_lamb first
 	not_started "is in use by another lamb" -s "lamb:$T/first.store"
@@ -216,6 +301,49 @@ not_started() {
 	stop_sheepfs
 	start_sheepfs "127.0.0.1:1,lamb:$T/store"
 	contains "$(cat "$mnt/vdi/list")" here
+}
+
+# on_store: all that its volumes may ask of it, in one life of the lamb of $T/store
+on_store() {
+	local pid
+	start_sheepfs "lamb:$T/store"
+	pid=$(lamb_pid)
+	attached disk 64M
+	noise "$T/noise" 20000000
+	dd if="$T/noise" of="$(volume disk)" bs=1M conv=notrunc,fsync status=none
+	dd if="$(volume disk)" bs=4M iflag=direct status=none | cmp -n 20000000 - "$T/noise"
+	order vdi/snapshot 'disk one'
+	# a part of an object that is the snapshot's from now on
+	dd if=/dev/zero of="$(volume disk)" bs=4k count=1 seek=3 conv=notrunc,fsync status=none
+	dd if=/dev/zero of="$T/noise" bs=4k count=1 seek=3 conv=notrunc status=none
+	dd if="$(volume disk)" bs=4M iflag=direct status=none | cmp -n 20000000 - "$T/noise"
+	order vdi/snapshot 'disk two'
+	order vdi/clone 'disk@two more'
+	attach more
+	cmp -n 20000000 "$T/noise" "$(volume more)"
+	same 5 "$(wc -l <"$mnt/vdi/list")"
+	contains "$(cat "$mnt/node/info")" Total
+	detach more
+	detach disk
+	same "$pid" "$(lamb_pid)"
+	run ! grep -E 'its jail killed it|its lamb ended' "$sheepfs_log"
+}
+
+@test "all that volumes ask, on a store that is on a disk" {
+	mkdir "$T/store"
+	case $(stat -f -c %T "$T/store") in
+	tmpfs | ramfs) skip 'temporary directories are in memory' ;;
+	esac
+	on_store
+}
+
+@test "all that volumes ask, on a store that is in memory" {
+	mkdir "$T/store"
+	mount -t tmpfs -o size=256M tmpfs "$T/store"
+	on_store
+	stop_sheepfs
+	wait_until 5 no_confined
+	umount "$T/store"
 }
 
 @test "fio verify through it" {

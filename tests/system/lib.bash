@@ -284,6 +284,8 @@ lamb_ready() {
 kill_lamb() {
 	kill -KILL "${lamb_pids[$1]}"
 	wait_until 5 gone "${lamb_pids[$1]}"
+	# a thread of it may hold the store's lock a little longer than its first thread lives
+	wait "${lamb_pids[$1]}" 2>/dev/null || :
 }
 
 # fault NAME [KNOB[=VALUE]]...: these knobs and no others, from now on

@@ -208,14 +208,16 @@ static void test_refused(void **state)
 	struct meta meta = {.generation = 1};
 	int fd;
 
-	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EWOULDBLOCK);
+	assert_int_equal(
+	    store_open(f->path, f->path, &meta, &second, why, sizeof why), -EWOULDBLOCK);
 	assert_non_null(strstr(why, "in use by another lamb"));
 	store_close(f->store);
 	f->store = NULL;
 	snprintf(name, sizeof name, "%s/config", f->path);
 	fd = open(name, O_WRONLY | O_TRUNC);
 	assert_int_equal(write(fd, "lamb store 9\n", 13), 13);
-	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EPROTONOSUPPORT);
+	assert_int_equal(
+	    store_open(f->path, f->path, &meta, &second, why, sizeof why), -EPROTONOSUPPORT);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	close(fd);
 	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EBADMSG);

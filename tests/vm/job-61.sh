@@ -155,6 +155,22 @@ step "the same after detach and attach, and fsck finds nothing"
 # v2 is left to it
 ends "$sheepfs" 30
 ends "$lamb" 10
+
+# the same store, by a lamb of sheepfs' own
+SHEEPFS_LIBEXEC=/vm SHEEPFS_LAMB=/vm/lamb ./sheepfs -f -s lamb:/tmp/store --log "$sheepfs_log" "$mnt" >/tmp/sheepfs.out 2>&1 &
+sheepfs=$!
+wait_until 20 test -e "$mnt/vdi/mount"
+order vdi/mount v1
+order vdi/snapshot "v1 evening"
+order vdi/clone "v1@evening v3"
+order vdi/mount v3
+loop_on "$mnt/volume/v3" --direct-io=on
+[ "$(sha256sum <"$disk/noise")" = "$noise" ] || fail "other bytes on a clone"
+loop_off
+grep -q '^ *v3\|c v3 ' "$mnt/vdi/list" || fail "vdi/list has no v3"
+grep -q '^Cluster status: running' "$mnt/cluster/info" || fail "cluster/info"
+step "a lamb of its own on the same store: a snapshot and a clone of it"
+ends "$sheepfs" 30
 [ -z "$(running)" ] || fail "still running: $(running)"
 ! grep ' fuse' /proc/mounts | grep -v fusectl || fail "mounts are left"
 ! dmesg | grep -E 'BUG|WARNING|Oops|blocked for more than|general protection|segfault|I/O error' ||
