@@ -10,12 +10,14 @@
 #include "worker/table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ORDERS_MAX 256
+#define SHARERS_MAX 16 /* descriptors of one table that are on their way */
 
 enum work { WORK_CHANGE, WORK_LIST, WORK_NODES, WORK_RELEASE, WORK_KINDS };
 
@@ -24,6 +26,8 @@ struct order {
 	struct cluster *cluster;
 	enum work work;
 	bool begun;
+	struct order
+	    *sharing; /* the order, begun after this one came, whose table is given to both */
 	uint64_t number;
 	struct msg_order asked;
 	union {
@@ -86,7 +90,7 @@ static struct order *next_order(struct cluster *c)
 	struct order *o;
 
 	TAILQ_FOREACH (o, &c->orders, next)
-		if (!o->begun && !c->begun[o->work])
+		if (!o->begun && !o->sharing && !c->begun[o->work])
 			break;
 	return o;
 }
@@ -198,25 +202,61 @@ static void change_begin(struct order *o)
 
 /* ---- tables ---- */
 
+/* Who came before this table was begun and wants the same is given it too: it is fresh for them. */
+static void share(struct order *o)
+{
+	unsigned sharers = 0;
+	struct order *other;
+
+	TAILQ_FOREACH (other, &o->cluster->orders, next) {
+		if (!is_table(other) || other->begun || other->asked.verb != o->asked.verb)
+			continue;
+		if (sharers++ == SHARERS_MAX)
+			break;
+		other->sharing = o;
+	}
+}
+
+static void give(struct order *o, int error, int fd, const char *sentence)
+{
+	struct cluster *c = o->cluster;
+	char words[SENTENCE_MAX];
+
+	snprintf(words, sizeof words, "there is no table: %s", sentence);
+	if (error)
+		c->calls->answer(c->arg, o->number, error, words);
+	else
+		c->calls->table(c->arg, o->number, fd);
+	order_end(o);
+}
+
+/* A sharer whose copy cannot be made gets a table of its own. */
 static void on_table(void *arg, int error, int fd, const char *sentence)
 {
-	struct order *o = arg;
+	struct order *o = arg, *other, *after;
 	struct cluster *c = o->cluster;
 
 	o->table = NULL;
-	if (error) {
-		order_answer(o, error, "there is no table: %s", sentence);
-		return;
+	for (other = TAILQ_FIRST(&c->orders); other; other = after) {
+		int copy = -1;
+
+		after = TAILQ_NEXT(other, next);
+		if (other->sharing != o)
+			continue;
+		other->sharing = NULL;
+		if (error || (copy = fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+			give(other, error, copy, sentence);
 	}
-	c->calls->table(c->arg, o->number, fd);
-	order_end(o);
+	give(o, error, fd, sentence);
 	cluster_turn(c);
 }
 
 static void table_begin(struct order *o)
 {
 	o->table = table_make(o->asked.verb, &o->cluster->world, on_table, o);
-	if (!o->table)
+	if (o->table)
+		share(o);
+	else
 		order_answer(o, -ENOMEM, "there is no memory for the table");
 }
 
@@ -304,32 +344,22 @@ void cluster_release(struct cluster *c, const struct msg_release *release)
 
 /* ---- the daemon ---- */
 
-/* What dog says of a cluster that does not run (P 7). */
-static const char *explain_status(uint32_t result)
-{
-	switch (result) {
-	case SD_RES_SHUTDOWN:
-		return "the cluster is shutting down";
-	case SD_RES_VER_MISMATCH:
-		return "the daemon speaks another version of the protocol";
-	default:
-		return "the daemon does not serve a cluster";
-	}
-}
-
 static void proof_refuse(struct cluster *c, uint32_t result)
 {
+	const char *why = "the daemon does not serve a cluster";
 	char sentence[160];
 
-	snprintf(sentence, sizeof sentence, "%s (%s)", explain_status(result),
-	    sheep_result_name(result));
+	if (result == SD_RES_SHUTDOWN)
+		why = "the cluster is shutting down";
+	else if (result == SD_RES_VER_MISMATCH)
+		why = "the daemon speaks another version of the protocol";
+	snprintf(sentence, sizeof sentence, "%s (%s)", why, sheep_result_name(result));
 	c->calls->refused(c->arg, sheep_errno(result), sentence);
 }
 
 static void on_status(struct call *call)
 {
 	struct cluster *c = call->owner;
-
 	uint32_t result = call->rsp.result;
 	bool waiting = result == SD_RES_WAIT_FOR_FORMAT || result == SD_RES_WAIT_FOR_JOIN;
 

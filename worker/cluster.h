@@ -4,8 +4,9 @@
  * cluster and not one attached volume.
  *
  * Owns the queue of orders.  One VDI operation is in flight at a time, one vdi/list and one of the
- * other tables; no operation is ever repeated (rule 9).  Runs without process, socket or clock: the
- * daemon and the outer world are handed to it.
+ * other tables, which is given to all who waited for it when it was begun; no operation is ever
+ * repeated (rule 9).  Runs without process, socket or clock: the daemon and the outer world are
+ * handed to it.
  */
 #ifndef SHEEPFS_WORKER_CLUSTER_H
 #define SHEEPFS_WORKER_CLUSTER_H
@@ -20,7 +21,8 @@ struct cluster_calls {
 	void (*refused)(void *arg, int error, const char *sentence);
 	/* How an order ended: 0 or -errno, and a sentence for the one who gave it. */
 	void (*answer)(void *arg, uint64_t number, int error, const char *sentence);
-	/* How an order for a table ended well: fd is owned by the callee. */
+	/* How an order for a table ended well: fd is owned by the callee; others may share its
+	 * file, and its offset. */
 	void (*table)(void *arg, uint64_t number, int fd);
 	/* Whether answers of the daemon are awaited, at every change. */
 	void (*busy)(void *arg, bool busy);

@@ -4,7 +4,6 @@
  */
 #include "worker/creation.h"
 
-#include "ipc/name.h"
 #include "worker/format.h"
 
 #include <errno.h>
@@ -12,32 +11,26 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *show(
-    const struct vdi_block *block, uint32_t snap_id, char shown[NAME_SHOWN_SIZE])
-{
-	struct name n = {.snap_id = snap_id};
-
-	memcpy(n.name, block->name, sizeof n.name);
-	if (!snap_id)
-		memcpy(n.tag, block->tag, sizeof n.tag);
-	if (name_show(&n, shown) >= VDI_SHOWN_SIZE)
-		memcpy(shown + VDI_SHOWN_SIZE - sizeof "...", "...", sizeof "...");
-	return shown;
-}
-
 /* The sentence is "volume NAME" and what is said here. */
 __attribute__((format(printf, 3, 4))) static void tell(
     struct creation *c, int error, const char *format, ...)
 {
-	char shown[NAME_SHOWN_SIZE];
-	int used =
-	    snprintf(c->sentence, sizeof c->sentence, "volume %s ", show(&c->block, 0, shown));
+	char shown[VDI_SHOWN_SIZE];
 	va_list ap;
+	int used;
 
+	vdi_show(&c->block, 0, shown);
+	used = snprintf(c->sentence, sizeof c->sentence, "volume %s ", shown);
 	c->error = error;
 	va_start(ap, format);
 	vsnprintf(c->sentence + used, sizeof c->sentence - (size_t)used, format, ap);
 	va_end(ap);
+}
+
+static void finish(struct creation *c)
+{
+	members_free(&c->members);
+	c->done(c);
 }
 
 static bool is_clone(const struct creation *c)
@@ -47,54 +40,33 @@ static bool is_clone(const struct creation *c)
 
 /* ---- NEW_VDI ---- */
 
-static const char *explain(uint32_t result)
-{
-	switch (result) {
-	case SD_RES_VDI_EXIST:
-		return "a volume of that name exists; vdi/list shows it";
-	case SD_RES_FULL_VDI:
-		return "the cluster has as many volumes, deleted ones included, as it can number";
-	case SD_RES_VDI_WRITE:
-		return "the cluster could not write it down: too few nodes for its copies, or no "
-		       "space";
-	case SD_RES_NO_SPACE:
-		return "the cluster has no space left";
-	case SD_RES_BASE_VDI_READ:
-		return "the snapshot was deleted by somebody else";
-	case SD_RES_WAIT_FOR_FORMAT:
-		return "the cluster waits to be formatted, `dog cluster format` does it";
-	case SD_RES_WAIT_FOR_JOIN:
-		return "the cluster waits for nodes that are missing, start them";
-	case SD_RES_CLUSTER_ERROR:
-	case SD_RES_NETWORK_ERROR:
-		return "the cluster was disturbed and it may exist or not; look at vdi/list";
-	default:
-		return "the daemon refused";
-	}
-}
-
 static void on_new(struct call *call)
 {
 	struct creation *c = call->owner;
 	uint32_t result = call->rsp.result;
-	char size[FORMAT_SIZE_MAX], object[FORMAT_SIZE_MAX], shown[NAME_SHOWN_SIZE];
+	char size[FORMAT_SIZE_MAX], object[FORMAT_SIZE_MAX], shown[VDI_SHOWN_SIZE];
 
+	vdi_show(&c->source, c->source_snap_id, shown);
 	format_size(c->like.vdi_size, size);
 	format_size(UINT64_C(1) << c->like.block_size_shift, object);
-	if (result != SD_RES_SUCCESS)
-		tell(c, sheep_errno(result), "was not created: %s (%s)", explain(result),
+	if (result == SD_RES_CLUSTER_ERROR || result == SD_RES_NETWORK_ERROR)
+		tell(c, sheep_errno(result),
+		    "may have been created or not, look at vdi/list before you try again: %s (%s)",
+		    vdi_explain_new(result), sheep_result_name(result));
+	else if (result != SD_RES_SUCCESS)
+		tell(c, sheep_errno(result), "was not created: %s (%s)", vdi_explain_new(result),
 		    sheep_result_name(result));
 	else if (is_clone(c))
 		tell(c, 0,
 		    "was created, a clone of snapshot %s: %s in objects of %s, vid %x; write its "
 		    "name to vdi/mount to attach it",
-		    show(&c->source, c->source_snap_id, shown), size, object, call->rsp.vdi.vdi_id);
+		    shown, size, object, call->rsp.vdi.vdi_id);
 	else
 		tell(c, 0,
 		    "was created: %s in objects of %s, vid %x; write its name to vdi/mount to "
 		    "attach it",
 		    size, object, call->rsp.vdi.vdi_id);
-	c->done(c);
+	finish(c);
 }
 
 static void send_new(struct creation *c)
@@ -125,6 +97,41 @@ static bool fits_its_index(struct creation *c)
 	return false;
 }
 
+/* A daemon takes an erasure-coded VDI whose objects no cluster of this size can hold, and fails at
+ * the first write: it needs a zone for each data strip; parity may be missing. */
+static void on_members(struct call *call)
+{
+	struct creation *c = call->owner;
+	unsigned data = (c->policy >> 4) * 2U, parity = c->policy & 15U, zones;
+
+	if (call->rsp.result != SD_RES_SUCCESS || !members_take(&c->members, call)) {
+		send_new(c); /* a cluster that does not run says so itself */
+		return;
+	}
+	zones = members_zones(&c->members, data);
+	if (zones >= data) {
+		send_new(c);
+		return;
+	}
+	tell(c, -EINVAL,
+	    "was not created: copies=%u:%u needs %u nodes in zones of their own at least, and the "
+	    "cluster has %u; node/list shows them",
+	    data, parity, data, zones);
+	finish(c);
+}
+
+static void send_if_it_can_be_held(struct creation *c)
+{
+	if (!c->policy) {
+		send_new(c);
+	} else if (members_call(&c->members, &c->call, on_members, c)) {
+		daemon_submit(c->daemon, &c->call);
+	} else {
+		tell(c, -ENOMEM, "was not created: there is no memory for the list of nodes");
+		finish(c);
+	}
+}
+
 static void send_fresh(struct creation *c)
 {
 	if (c->shift < SD_SHIFT_MIN || c->shift > SD_SHIFT_MAX) {
@@ -137,10 +144,10 @@ static void send_fresh(struct creation *c)
 		    .nr_copies = c->copies,
 		    .copy_policy = c->policy,
 		    .block_size_shift = (uint8_t)c->shift};
-		send_new(c);
+		send_if_it_can_be_held(c);
 		return;
 	}
-	c->done(c);
+	finish(c);
 }
 
 static void on_default(struct call *call)
@@ -151,7 +158,7 @@ static void on_default(struct call *call)
 		tell(c, sheep_errno(call->rsp.result),
 		    "was not created: the daemon does not tell its object size (%s)",
 		    sheep_result_name(call->rsp.result));
-		c->done(c);
+		finish(c);
 		return;
 	}
 	c->shift = call->rsp.cluster_default.block_size_shift;
@@ -178,7 +185,7 @@ static void begin_fresh(struct creation *c)
 		daemon_submit(c->daemon, &c->call);
 		return;
 	}
-	c->done(c);
+	finish(c);
 }
 
 /* ---- a clone ---- */
@@ -187,9 +194,9 @@ static void on_source_header(struct call *call)
 {
 	struct creation *c = call->owner;
 	const struct sd_inode_header *h = &c->like;
-	char shown[NAME_SHOWN_SIZE];
+	char shown[VDI_SHOWN_SIZE];
 
-	show(&c->source, c->source_snap_id, shown);
+	vdi_show(&c->source, c->source_snap_id, shown);
 	if (call->rsp.result != SD_RES_SUCCESS)
 		tell(c, sheep_errno(call->rsp.result),
 		    "was not created: the header of snapshot %s (vid %x) cannot be read: %s", shown,
@@ -211,16 +218,16 @@ static void on_source_header(struct call *call)
 		send_new(c);
 		return;
 	}
-	c->done(c);
+	finish(c);
 }
 
 static void on_source(struct call *call)
 {
 	struct creation *c = call->owner;
 	uint32_t result = call->rsp.result, vid = call->rsp.vdi.vdi_id;
-	char shown[NAME_SHOWN_SIZE];
+	char shown[VDI_SHOWN_SIZE];
 
-	show(&c->source, c->source_snap_id, shown);
+	vdi_show(&c->source, c->source_snap_id, shown);
 	if (result == SD_RES_NO_VDI || result == SD_RES_NO_TAG) {
 		tell(c, -ENOENT,
 		    "was not created: there is no snapshot %s; vdi/list shows what there is",
@@ -235,7 +242,7 @@ static void on_source(struct call *call)
 		daemon_submit(c->daemon, &c->call);
 		return;
 	}
-	c->done(c);
+	finish(c);
 }
 
 void creation_begin(struct creation *c)
@@ -243,7 +250,7 @@ void creation_begin(struct creation *c)
 	if (!c->block.name[0]) {
 		c->error = -EINVAL;
 		snprintf(c->sentence, sizeof c->sentence, "nothing was created: the name is empty");
-		c->done(c);
+		finish(c);
 	} else if (is_clone(c)) {
 		vdi_call_lookup(&c->call, &c->source, c->source_snap_id, on_source, c);
 		daemon_submit(c->daemon, &c->call);
@@ -254,6 +261,7 @@ void creation_begin(struct creation *c)
 
 void creation_lost(struct creation *c, const char *why)
 {
+	members_free(&c->members);
 	if (c->sent)
 		tell(c, -EIO,
 		    "may have been created or not, look at vdi/list before you try again: %s", why);

@@ -7,6 +7,7 @@
 #ifndef SHEEPFS_WORKER_CREATION_H
 #define SHEEPFS_WORKER_CREATION_H
 
+#include "worker/members.h"
 #include "worker/vdi.h"
 
 /* The memory is the caller's and stays until done(), or until the daemon has forgotten all calls.
@@ -30,6 +31,7 @@ struct creation {
 	uint32_t base;
 	struct sd_inode_header like;
 	struct call call;
+	struct members members;
 };
 
 /* Begins; done() is called once, perhaps before this returns. */

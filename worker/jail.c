@@ -35,6 +35,7 @@ static const struct confine_rule common_rules[] = {
     CONFINE_ALLOW(epoll_wait),
     CONFINE_ALLOW(epoll_pwait),
     CONFINE_ALLOW(epoll_ctl),
+    CONFINE_ALLOW(sched_yield),
     CONFINE_ALLOW(clock_gettime), /* these three are real calls where the vDSO has no clock */
     CONFINE_ALLOW(gettimeofday),
     CONFINE_ALLOW(time),
@@ -64,6 +65,8 @@ static const struct confine_rule cluster_rules[] = {
     CONFINE_ALLOW(memfd_create),
     CONFINE_ALLOW(pwrite64),
     CONFINE_ALLOW_IF(fcntl, 1, ARG32_IS(1, F_ADD_SEALS)),
+    /* one for several readers */
+    CONFINE_ALLOW_IF(fcntl, 1, ARG32_IS(1, F_DUPFD_CLOEXEC)),
 };
 
 #ifdef SANITIZE
@@ -75,7 +78,6 @@ static const struct confine_rule sanitizer_rules[] = {
     CONFINE_ALLOW_IF(madvise, 1, ARG32_IS(2, MADV_NOHUGEPAGE)),
     CONFINE_ALLOW_IF(madvise, 1, ARG32_IS(2, MADV_DONTDUMP)),
     CONFINE_ALLOW(futex),
-    CONFINE_ALLOW(sched_yield),
     CONFINE_ALLOW(sigaltstack),
     CONFINE_ALLOW(rt_sigaction),
     CONFINE_ALLOW(rt_sigprocmask),

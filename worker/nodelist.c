@@ -6,6 +6,7 @@
 
 #include "ipc/log.h"
 #include "worker/format.h"
+#include "worker/members.h"
 #include "worker/walk.h"
 
 #include <errno.h>
@@ -31,9 +32,7 @@ struct answer {
 struct nodes {
 	struct table table;
 	struct call call;
-	uint8_t *list;
-	size_t stride; /* bytes of a node in the list */
-	unsigned count;
+	struct members members;
 	/* node/info */
 	unsigned next; /* to be asked */
 	unsigned busy;
@@ -43,31 +42,16 @@ struct nodes {
 	uint64_t vdi_size;
 };
 
-static struct sd_node node_at(const struct nodes *n, unsigned i)
-{
-	struct sd_node node;
-
-	memcpy(&node, n->list + i * n->stride, sizeof node);
-	return node;
-}
-
 /* ---- the list ---- */
 
-/* A daemon with disk vnodes sends more of each (P 2.5). */
 static bool take_list(struct nodes *n, const struct call *call)
 {
-	size_t size = call->rsp.data_length;
-
 	if (call->rsp.result != SD_RES_SUCCESS) {
 		table_fail(&n->table, sheep_errno(call->rsp.result),
 		    "the daemon does not tell its nodes: %s", sheep_result_name(call->rsp.result));
 		return false;
 	}
-	if (size > SD_NODE_LIST_SIZE)
-		size = SD_NODE_LIST_SIZE;
-	n->count = call->rsp.node.nr_nodes;
-	n->stride = n->count ? size / n->count : 0;
-	if (n->stride >= sizeof(struct sd_node))
+	if (members_take(&n->members, call))
 		return true;
 	table_fail(&n->table, -EAGAIN, "there are no active sheep daemons");
 	return false;
@@ -75,12 +59,8 @@ static bool take_list(struct nodes *n, const struct call *call)
 
 static bool ask_list(struct nodes *n, void (*done)(struct call *))
 {
-	n->list = malloc(SD_NODE_LIST_SIZE);
-	if (!n->list)
+	if (!members_call(&n->members, &n->call, done, n))
 		return false;
-	call_init(&n->call, SD_OP_GET_NODE_LIST, LANE_CONTROL, done, n);
-	n->call.receive = n->list;
-	n->call.receive_size = SD_NODE_LIST_SIZE;
 	daemon_submit(n->table.world->daemon, &n->call);
 	return true;
 }
@@ -92,8 +72,8 @@ static void on_list(struct call *call)
 
 	if (take_list(n, call))
 		table_print(&n->table, "  Id   Host:Port         V-Nodes       Zone\n");
-	for (unsigned i = 0; i < n->count && !n->table.error; i++) {
-		struct sd_node node = node_at(n, i);
+	for (unsigned i = 0; i < n->members.count && !n->table.error; i++) {
+		struct sd_node node = members_at(&n->members, i);
 
 		table_print(&n->table, "%4u   %-20s\t%2d%11u\n", i,
 		    format_address(&node.nid, address), node.nr_vnodes, node.zone);
@@ -129,7 +109,7 @@ static void print_info(struct nodes *n)
 	unsigned row = 0;
 
 	table_print(&n->table, "Id\tSize\tUsed\tAvail\tUse%%\n");
-	for (unsigned i = 0; i < n->count; i++) {
+	for (unsigned i = 0; i < n->members.count; i++) {
 		if (!n->answers[i].told)
 			continue;
 		snprintf(head, sizeof head, "%2u", row++);
@@ -181,7 +161,7 @@ static void ask_more(struct nodes *n);
 
 static void leave_out(struct nodes *n, unsigned i, const char *why)
 {
-	struct sd_node node = node_at(n, i);
+	struct sd_node node = members_at(&n->members, i);
 	char address[FORMAT_ADDRESS_MAX];
 
 	log_warning("node/info is without node %s: %s", format_address(&node.nid, address), why);
@@ -253,13 +233,13 @@ static struct asking *free_asking(struct nodes *n)
 static void ask_node(struct nodes *n, struct asking *a)
 {
 	struct table_world *w = n->table.world;
-	struct sd_node node = node_at(n, n->next);
+	struct sd_node node = members_at(&n->members, n->next);
 	char address[FORMAT_ADDRESS_MAX];
 
 	*a = (struct asking){.nodes = n, .node = n->next++};
 	n->busy++;
 	format_target(&node.nid, address);
-	if (n->count == 1 || !strcmp(address, w->address)) {
+	if (n->members.count == 1 || !strcmp(address, w->address)) {
 		ask_space(a, w->daemon);
 		return;
 	}
@@ -271,7 +251,7 @@ static void ask_more(struct nodes *n)
 {
 	struct asking *a;
 
-	while (n->next < n->count && (a = free_asking(n)))
+	while (n->next < n->members.count && (a = free_asking(n)))
 		ask_node(n, a);
 	if (!n->busy)
 		walk(n);
@@ -282,7 +262,7 @@ static void on_info_list(struct call *call)
 	struct nodes *n = call->owner;
 
 	if (take_list(n, call)) {
-		n->answers = calloc(n->count, sizeof *n->answers);
+		n->answers = calloc(n->members.count, sizeof *n->answers);
 		if (n->answers) {
 			ask_more(n);
 			return;
@@ -306,7 +286,7 @@ static void end(struct table *t)
 			t->world->hang_up(t->world->arg, n->asking[i].number);
 	walk_free(&n->walk);
 	free(n->answers);
-	free(n->list);
+	members_free(&n->members);
 }
 
 const struct table_kind nodelist_kind = {sizeof(struct nodes), list_begin, end, NULL};

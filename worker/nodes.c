@@ -5,16 +5,19 @@
 #include "worker/nodes.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LINKS_MAX 32 /* above what nodelist.c asks at once, for those that are being closed */
+#define ANSWER_LIMIT 2 /* seconds */
+#define LINKS_MAX 32   /* above what nodelist.c asks at once, for those that are being closed */
 
 struct link {
 	struct node_links *all;
 	uint64_t number;
-	struct sheep *sheep; /* NULL: free */
-	bool over;           /* to be closed */
+	struct sheep *sheep;  /* NULL: free */
+	struct event *expiry; /* of the time to answer */
+	bool over;            /* to be closed */
 };
 
 struct node_links {
@@ -44,18 +47,35 @@ static void on_lost(void *arg, enum exit_word word, const char *why)
 
 static const struct sheep_calls sheep_calls = {on_lost};
 
+static void on_expiry(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+	char why[64];
+
+	(void)fd;
+	(void)what;
+	snprintf(why, sizeof why, "it has not answered for %d seconds", ANSWER_LIMIT);
+	if (!l->over)
+		l->all->calls->failed(l->all->arg, l->number, why);
+}
+
+static void link_close(struct link *l)
+{
+	sheep_close(l->sheep);
+	if (l->expiry)
+		event_free(l->expiry);
+	*l = (struct link){.all = l->all};
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct node_links *n = arg;
 
 	(void)fd;
 	(void)what;
-	for (unsigned i = 0; i < LINKS_MAX; i++) {
-		if (!n->links[i].over)
-			continue;
-		sheep_close(n->links[i].sheep);
-		n->links[i] = (struct link){.all = n};
-	}
+	for (unsigned i = 0; i < LINKS_MAX; i++)
+		if (n->links[i].over)
+			link_close(&n->links[i]);
 }
 
 struct node_links *nodes_open(struct event_base *base, const struct nodes_calls *calls, void *arg)
@@ -76,6 +96,19 @@ struct node_links *nodes_open(struct event_base *base, const struct nodes_calls 
 	return NULL;
 }
 
+/* fd is owned from now on. */
+static bool link_open(struct link *l, int fd, const char *address)
+{
+	const struct timeval limit = {ANSWER_LIMIT, 0};
+
+	l->sheep = sheep_open(l->all->base, &sheep_calls, l);
+	l->expiry = evtimer_new(l->all->base, on_expiry, l);
+	if (l->sheep && l->expiry && !event_add(l->expiry, &limit))
+		return sheep_add(l->sheep, fd, address) > 0;
+	close(fd);
+	return false;
+}
+
 struct daemon *nodes_add(struct node_links *n, uint64_t number, int fd, const char *address)
 {
 	struct link *l = NULL;
@@ -83,20 +116,15 @@ struct daemon *nodes_add(struct node_links *n, uint64_t number, int fd, const ch
 	for (unsigned i = 0; i < LINKS_MAX && !l; i++)
 		if (!n->links[i].sheep)
 			l = &n->links[i];
-	if (l)
-		l->sheep = sheep_open(n->base, &sheep_calls, l);
-	if (!l || !l->sheep) {
+	if (!l) {
 		close(fd);
 		return NULL;
 	}
 	l->number = number;
-	if (sheep_add(l->sheep, fd, address) < 0) {
-		sheep_close(l->sheep);
-		l->sheep = NULL;
-		return NULL;
-	}
-	sheep_watch(l->sheep, true);
-	return sheep_daemon(l->sheep);
+	if (link_open(l, fd, address))
+		return sheep_daemon(l->sheep);
+	link_close(l);
+	return NULL;
 }
 
 void nodes_hang_up(struct node_links *n, uint64_t number)

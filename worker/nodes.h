@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Connections of the cluster worker to other nodes than its daemon: each for one question.
+ * Connections of the cluster worker to other nodes than its daemon: each for one question and for
+ * a moment.
  *
  * Owns them from the master's word to the end of the table that asked.
  */
@@ -10,7 +11,7 @@
 #include "worker/sheep.h"
 
 struct nodes_calls {
-	/* The node is lost or says nothing; nodes_hang_up() follows, or was. */
+	/* The node is lost, or has said nothing for 2 s; nodes_hang_up() follows, or was. */
 	void (*failed)(void *arg, uint64_t number, const char *why);
 };
 

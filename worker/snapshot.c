@@ -4,34 +4,22 @@
  */
 #include "worker/snapshot.h"
 
-#include "ipc/name.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The snapshot as people type it, or the volume alone; cut where it is long. */
-static const char *show(const struct snapshot *s, bool with_tag, char shown[NAME_SHOWN_SIZE])
-{
-	struct name n = {.snap_id = 0};
-
-	memcpy(n.name, s->block.name, sizeof n.name);
-	if (with_tag)
-		memcpy(n.tag, s->block.tag, sizeof n.tag);
-	if (name_show(&n, shown) >= VDI_SHOWN_SIZE)
-		memcpy(shown + VDI_SHOWN_SIZE - sizeof "...", "...", sizeof "...");
-	return shown;
-}
-
 /* The sentence is "snapshot NAME@TAG" and what is said here. */
 __attribute__((format(printf, 3, 4))) static void tell(
     struct snapshot *s, int error, const char *format, ...)
 {
-	char shown[NAME_SHOWN_SIZE];
-	int used = snprintf(s->sentence, sizeof s->sentence, "snapshot %s ", show(s, true, shown));
+	char shown[VDI_SHOWN_SIZE];
 	va_list ap;
+	int used;
 
+	vdi_show(&s->block, 0, shown);
+	used = snprintf(s->sentence, sizeof s->sentence, "snapshot %s ", shown);
 	s->error = error;
 	va_start(ap, format);
 	vsnprintf(s->sentence + used, sizeof s->sentence - (size_t)used, format, ap);
@@ -95,24 +83,9 @@ static void read_successor(struct snapshot *s)
 
 /* ---- when NEW_VDI failed ---- */
 
-static const char *explain(uint32_t result)
-{
-	switch (result) {
-	case SD_RES_FULL_VDI:
-		return "the cluster has as many volumes, deleted ones included, as it can number";
-	case SD_RES_VDI_WRITE:
-		return "the cluster could not write it down: too few nodes for its copies, or no "
-		       "space";
-	case SD_RES_NO_SPACE:
-		return "the cluster has no space left";
-	default:
-		return "the daemon refused";
-	}
-}
-
 static void was_not_taken(struct snapshot *s)
 {
-	tell(s, sheep_errno(s->result), "was not taken: %s (%s)", explain(s->result),
+	tell(s, sheep_errno(s->result), "was not taken: %s (%s)", vdi_explain_new(s->result),
 	    sheep_result_name(s->result));
 	s->done(s);
 }

@@ -14,6 +14,19 @@
 #include <stdio.h>
 #include <string.h>
 
+void vdi_show(const struct vdi_block *block, uint32_t snap_id, char shown[VDI_SHOWN_SIZE])
+{
+	struct name n = {.snap_id = snap_id};
+	char whole[NAME_SHOWN_SIZE];
+
+	memcpy(n.name, block->name, sizeof n.name);
+	if (!snap_id)
+		memcpy(n.tag, block->tag, sizeof n.tag);
+	if (name_show(&n, whole) >= VDI_SHOWN_SIZE)
+		memcpy(whole + VDI_SHOWN_SIZE - sizeof "...", "...", sizeof "...");
+	memcpy(shown, whole, strlen(whole) + 1);
+}
+
 /* ---- calls ---- */
 
 static void call_with_block(struct call *call, const struct vdi_block *block)
@@ -78,6 +91,32 @@ void vdi_call_new(struct call *call, const struct vdi_block *block,
 	call->req.vdi.store_policy = like->store_policy;
 	call->req.vdi.block_size_shift = like->block_size_shift;
 	call->req.vdi.snapid = snapshot;
+}
+
+const char *vdi_explain_new(uint32_t result)
+{
+	switch (result) {
+	case SD_RES_VDI_EXIST:
+		return "a volume of that name exists; vdi/list shows it";
+	case SD_RES_FULL_VDI:
+		return "the cluster has as many volumes, deleted ones included, as it can number";
+	case SD_RES_VDI_WRITE:
+		return "the cluster could not write it down: too few nodes for its copies, or no "
+		       "space";
+	case SD_RES_NO_SPACE:
+		return "the cluster has no space left";
+	case SD_RES_BASE_VDI_READ:
+		return "the snapshot was deleted by somebody else";
+	case SD_RES_WAIT_FOR_FORMAT:
+		return "the cluster waits to be formatted, `dog cluster format` does it";
+	case SD_RES_WAIT_FOR_JOIN:
+		return "the cluster waits for nodes that are missing, start them";
+	case SD_RES_CLUSTER_ERROR:
+	case SD_RES_NETWORK_ERROR:
+		return "the cluster was disturbed meanwhile";
+	default:
+		return "the daemon refused";
+	}
 }
 
 /* Has a call of vdi.h's kind brought a cluster's creation time? */
@@ -264,19 +303,12 @@ static void on_status(struct call *call)
 void vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
     struct daemon *daemon, const struct vdi_calls *calls, void *arg)
 {
-	struct name n = {.snap_id = snap_id};
-	char shown[NAME_SHOWN_SIZE];
-
 	memset(v, 0, sizeof *v);
-	memcpy(n.name, name, strnlen(name, NAME_LENGTH_MAX));
-	memcpy(n.tag, tag, strnlen(tag, NAME_LENGTH_MAX));
-	memcpy(v->block.name, n.name, sizeof v->block.name);
-	memcpy(v->block.tag, n.tag, sizeof v->block.tag);
+	memcpy(v->block.name, name, strnlen(name, NAME_LENGTH_MAX));
+	memcpy(v->block.tag, tag, strnlen(tag, NAME_LENGTH_MAX));
 	v->snap_id = snap_id;
 	v->snapshot = tag[0] || snap_id;
-	if (name_show(&n, shown) >= sizeof v->shown)
-		memcpy(shown + sizeof v->shown - sizeof "...", "...", sizeof "...");
-	memcpy(v->shown, shown, strlen(shown) + 1);
+	vdi_show(&v->block, snap_id, v->shown);
 	v->daemon = daemon;
 	v->calls = calls;
 	v->arg = arg;

@@ -20,6 +20,10 @@ struct vdi_block {
 	char tag[SD_TAG_SIZE];
 };
 
+/* The name as people type it, cut where a sentence would be too long: with the number if snap_id is
+ * not 0, else with the tag if there is one. */
+void vdi_show(const struct vdi_block *block, uint32_t snap_id, char shown[VDI_SHOWN_SIZE]);
+
 /* ---- calls: each prepares `call` wholly; blocks and buffers stay in place until done() ---- */
 
 /* GET_VDI_INFO: name alone is the working VDI, with tag or snap_id a snapshot (P 4.3). */
@@ -42,6 +46,9 @@ void vdi_call_header(struct call *call, uint32_t vid, struct sd_inode_header *he
 void vdi_call_new(struct call *call, const struct vdi_block *block,
     const struct sd_inode_header *like, uint32_t base, bool snapshot, void (*done)(struct call *),
     void *owner);
+
+/* Why a daemon refused NEW_VDI, for a sentence. */
+const char *vdi_explain_new(uint32_t result);
 
 /* Bytes of a header that tell which VDI it is. */
 #define VDI_IDENTITY_SIZE offsetof(struct sd_inode_header, btree_counter)

@@ -13,6 +13,9 @@
 # process did not start.
 REAL_PIDS=()
 REAL_PORTS=()
+REAL_STORES=()
+# REAL_OPTIONS[NODE]: what else that node is started with; with -g it stores nothing
+REAL_OPTIONS=()
 real_loggers=()
 
 # real_need: skips the test where there is no real Sheepdog
@@ -97,15 +100,8 @@ real_start_node() {
 		port=$(free_port)
 		store=$REAL_DIR/$node.$try
 		mkdir "$store"
-		# -f: a child of this process, which reaps it.  The driver takes a zombie for a living member
-		# -n: no O_SYNC, which matters when a host dies, not when a process does
-		"$SHEEP" -f -n -b 127.0.0.1 -p "$port" -z "$node" -c "local:$REAL_DIR/members" "$store" \
-			>"$REAL_DIR/$node.out" 2>&1 3>&- </dev/null &
-		pid=$!
-		REAL_PIDS[node]=$pid
-		REAL_PORTS[node]=$port
-		disown
-		[ -z "${T:-}" ] || remember "$pid"
+		real_run "$node" "$port" "$store"
+		pid=${REAL_PIDS[node]}
 		wait_until 10 real_joined_or_ended "$node" || return 1
 		if ! real_ended "$pid"; then
 			# its only child writes its log, and outlives a killed node for a second
@@ -115,6 +111,32 @@ real_start_node() {
 		cat "$REAL_DIR/$node.out" "$store/sheep.log" >&2 || :
 	done
 	fail "node $node of the real cluster does not start"
+}
+
+# real_run NODE PORT STORE: starts its daemon
+real_run() {
+	local node=$1
+	# -f: a child of this process, which reaps it.  The driver takes a zombie for a living member
+	# -n: no O_SYNC, which matters when a host dies, not when a process does
+	"$SHEEP" -f -n -b 127.0.0.1 -p "$2" -z "$node" -c "local:$REAL_DIR/members" \
+		${REAL_OPTIONS[node]:+"${REAL_OPTIONS[node]}"} "$3" >"$REAL_DIR/$node.out" 2>&1 3>&- </dev/null &
+	REAL_PIDS[node]=$!
+	REAL_PORTS[node]=$2
+	REAL_STORES[node]=$3
+	disown
+	[ -z "${T:-}" ] || remember "${REAL_PIDS[node]}"
+}
+
+# real_run_again NODE: one that has ended, with the port and the store that it had
+real_run_again() {
+	real_run "$1" "${REAL_PORTS[$1]}" "${REAL_STORES[$1]}"
+	wait_until 10 real_answers "$1"
+	read -r "real_loggers[$1]" <"/proc/${REAL_PIDS[$1]}/task/${REAL_PIDS[$1]}/children" || :
+}
+
+# real_answers NODE: that node tells its cluster's status
+real_answers() {
+	[ -n "$(real_ask "$1" cluster info)" ]
 }
 
 real_joined_or_ended() {

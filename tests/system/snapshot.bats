@@ -278,6 +278,7 @@ detached() {
 	refused vdi/clone 'disk@one a b' 'Invalid argument' 'a b'
 	refused vdi/create 'new 1G copies=40' 'Invalid argument' 40
 	refused vdi/create 'new 1G copies=3:1' 'Invalid argument' '4:2'
+	refused vdi/create 'new 1G copies=2:1' 'Invalid argument' 'the cluster has 1'
 	detach disk
 	refused vdi/snapshot 'disk one' 'File exists' disk@one
 	cmp "$T/before" "$mnt/vdi/list"
@@ -366,6 +367,7 @@ order_in_background() {
 	create three 16M copies=3 object_size=1M
 	create ec 16M copies=2:1
 	create default 16M
+	refused vdi/create 'wide 16M copies=4:2' 'Invalid argument' 'needs 4 nodes'
 	same 1 "$(real_dog vdi list -r one | cut -d' ' -f9)"
 	same 3 "$(real_dog vdi list -r three | cut -d' ' -f9)"
 	same 2:1 "$(real_dog vdi list -r ec | cut -d' ' -f9)"

@@ -49,6 +49,7 @@ populate() {
 	create large 2T object_size=4M
 	create huge 10T object_size=16M
 	for name in 'with%20space' '50%25' 'a%2Fb' 'c%40d' '%2Ehidden' 'tab%09inside' 'back\slash' \
+		'%01%7F' 'two%0Alines' \
 		'ümlaut' 'a-name-that-is-longer-than-its-column'; do
 		create "$name" 16M
 	done
@@ -71,6 +72,11 @@ populate() {
 	local zone
 	real_need
 	real_start 3 2 "$T"
+	# a gateway has no space.  It comes later: the daemon may crash when it is there at the format
+	# shellcheck disable=SC2034 # of real.bash
+	REAL_OPTIONS[3]=-g
+	real_start_node 3
+	wait_until 10 real_members 0 4
 	start_sheepfs "$real_address"
 	populate copies=1 copies=3 copies=2:1
 	attach v-copies-2-1
@@ -80,7 +86,9 @@ populate() {
 	real_dog vdi create -y hyper 8T
 	as_dog "$real_address"
 	contains "$(cat "$mnt/vdi/list")" '2:1'
-	same 3 "$(grep -c '^ [0-9]' "$mnt/node/info")"
+	same 4 "$(grep -c '^ [0-9]' "$mnt/node/info")"
+	grep -P '^ [0-3]\t0\.0 MB\t0\.0 MB\t0\.0 MB\t  0%$' "$mnt/node/info"
+	grep -P "^   [0-3]   127.0.0.1:${REAL_PORTS[3]} +\t 0 " "$mnt/node/list"
 	for zone in Asia/Kolkata America/New_York UTC+9; do
 		stop_sheepfs
 		export TZ=$zone
@@ -122,6 +130,27 @@ populate() {
 	create a 1G
 	contains "$(cat "$mnt/cluster/info")" running
 	same "$address" "$(cat "$mnt/config/sheep_info")"
+}
+
+@test "a real cluster that waits for its members says so" {
+	local first second
+	real_need
+	real_start 2 2 "$T"
+	first=${REAL_PIDS[0]} second=${REAL_PIDS[1]}
+	real_dog cluster shutdown
+	wait_until 15 real_ended "$first" "$second"
+	real_run_again 0
+	start_sheepfs "$real_address"
+	same 'Cluster status: Waiting for other nodes to join cluster' "$(head -n 1 "$mnt/cluster/info")"
+	same 1 "$(grep -c '^20.*\[127' "$mnt/cluster/info")"
+	diff <(dog_at "$real_address" cluster info) "$mnt/cluster/info"
+	diff <(dog_at "$real_address" node list) "$mnt/node/list"
+	refused vdi/create 'a 1G' '*' WAIT_FOR_JOIN
+	# once they are there, the same mount serves
+	real_run_again 1
+	wait_until 10 real_running 0
+	create a 64M
+	as_dog "$real_address"
 }
 
 @test "on lamb, dog prints what we print" {
@@ -201,7 +230,7 @@ populate() {
 }
 
 @test "nodes that may not be asked are left out, with the reason in the log" {
-	local port
+	local port took n
 	real_need
 	real_start 2 2 "$T"
 	port=${REAL_PORTS[1]}
@@ -212,15 +241,26 @@ populate() {
 	stop_sheepfs
 	start_sheepfs "$real_address" --nodes 10.0.0.0/8,127.0.0.1
 	same 2 "$(grep -c '^ [0-9]' "$mnt/node/info")"
-	# one that hangs costs its row, not the table
+	# one that hangs costs its row and a moment, once for all who wait
 	kill -STOP "${REAL_PIDS[1]}"
-	SECONDS=0
+	took=$(now_ms)
+	for n in 1 2 3 4 5; do
+		client timeout 20 cat "$mnt/node/info"
+	done
+	for n in 0 1 2 3 4; do
+		wait "${clients[n]}"
+		same 1 "$(grep -c '^ [0-9]' "$T/client-$n.out")"
+	done
+	took=$(($(now_ms) - took))
+	[ "$took" -lt 8000 ] || fail "a node that hangs held up node/info for $took ms"
+	grep "node/info is without node 127.0.0.1:$port: it has not answered for 2 seconds" "$sheepfs_log"
 	timeout 20 cat "$mnt/node/list" >"$T/list"
 	same 2 "$(grep -c 127.0.0.1 "$T/list")"
 	kill -CONT "${REAL_PIDS[1]}"
+	same 2 "$(grep -c '^ [0-9]' "$mnt/node/info")"
 }
 
-@test "thousands of volumes, and large snapshots that are not read twice" {
+@test "thousands of volumes, and large snapshots" {
 	local n took
 	start_lamb lamb
 	start_sheepfs "$address"
@@ -229,10 +269,11 @@ populate() {
 	for n in 1 2 3 4 5; do
 		order vdi/snapshot "base s$n" >"$T/out"
 	done
-	"$rawsheep" "$address" create-many v 1500 1073741824 >"$T/out"
+	"$rawsheep" "$address" create-many v 3000 1073741824 >"$T/out"
 	took=$(now_ms)
 	cat "$mnt/vdi/list" >"$T/list"
 	took=$(($(now_ms) - took))
-	same 1507 "$(wc -l <"$T/list")"
-	tell "vdi/list of 1506 VDIs took $took ms"
+	same 3007 "$(wc -l <"$T/list")"
+	tell "vdi/list of 3006 VDIs took $took ms"
+	[ "$took" -lt 20000 ] || fail "vdi/list of 3006 VDIs took $took ms"
 }

@@ -71,7 +71,7 @@ static void on_table(void *arg, uint64_t number, int fd)
 {
 	struct rig *r = arg;
 
-	ssize_t n = read(fd, r->text, sizeof r->text - 1);
+	ssize_t n = pread(fd, r->text, sizeof r->text - 1, 0); /* one file for all who share */
 
 	assert_true(n >= 0);
 	r->text[n] = 0;
@@ -399,6 +399,32 @@ static void test_lost_with_much_to_do(void **state)
 
 /* ---- clones, copies, snapshots of volumes that are not attached ---- */
 
+static void make_node(struct sd_node *n, uint8_t last, uint16_t port, uint16_t vnodes)
+{
+	memset(n, 0, sizeof *n);
+	n->nid.addr[12] = 10;
+	n->nid.addr[15] = last;
+	n->nid.port = port;
+	n->nr_vnodes = vnodes;
+	n->zone = last;
+}
+
+/* Answers GET_NODE_LIST with 10.0.0.1 to 10.0.0.count, port 7000; the last is a gateway. */
+static void reply_nodes(struct rig *r, unsigned count, uint32_t epoch)
+{
+	struct call *call = expect(r, SD_OP_GET_NODE_LIST);
+	struct sd_node *nodes = call->receive;
+
+	assert_int_equal(call->receive_size, SD_NODE_LIST_SIZE);
+	memset(&call->rsp, 0, sizeof call->rsp);
+	for (unsigned i = 0; i < count; i++)
+		make_node(&nodes[i], (uint8_t)(i + 1), 7000, i + 1 < count ? 128 : 0);
+	call->rsp.node.nr_nodes = count;
+	call->rsp.data_length = count * (uint32_t)sizeof *nodes;
+	call->rsp.epoch = epoch;
+	call->done(call);
+}
+
 static void test_copies(void **state)
 {
 	struct rig *r = *state;
@@ -412,12 +438,52 @@ static void test_copies(void **state)
 	struct call *call;
 
 	cluster_order(r->cluster, &order);
+	reply_nodes(r, 5, 1);
 	call = expect(r, SD_OP_NEW_VDI);
 	assert_int_equal(call->req.vdi.copies, 6);
 	assert_int_equal(call->req.vdi.copy_policy, 0x22);
 	assert_int_equal(call->req.vdi.store_policy, 0);
 	reply(call, SD_RES_VDI_WRITE);
 	says(r, 1, -EIO, "too few nodes for its copies");
+}
+
+/* An erasure code needs a zone for each data strip: gateways and second nodes of one make none. */
+static void test_too_few_zones(void **state)
+{
+	struct rig *r = *state;
+	struct msg_order order = {.number = 1,
+	    .size = 512,
+	    .verb = VERB_CREATE,
+	    .shift = 22,
+	    .copies = 6,
+	    .policy = 0x22,
+	    .name = "ec"};
+	struct call *call;
+	struct sd_node *nodes;
+
+	cluster_order(r->cluster, &order);
+	reply_nodes(r, 4, 1);
+	says(r, 1, -EINVAL, "copies=4:2 needs 4 nodes in zones of their own");
+	says(r, 1, -EINVAL, "the cluster has 3; node/list");
+	cluster_order(r->cluster, &order);
+	nodes = r->queue[0]->receive;
+	call = expect(r, SD_OP_GET_NODE_LIST);
+	memset(&call->rsp, 0, sizeof call->rsp);
+	for (unsigned i = 0; i < 6; i++)
+		make_node(&nodes[i], (uint8_t)(1 + i / 2), 7000, 128);
+	call->rsp.node.nr_nodes = 6;
+	call->rsp.data_length = 6 * sizeof *nodes;
+	call->done(call);
+	says(r, 1, -EINVAL, "the cluster has 3; node/list");
+	/* one that does not run says so itself */
+	cluster_order(r->cluster, &order);
+	reply(expect(r, SD_OP_GET_NODE_LIST), SD_RES_WAIT_FOR_FORMAT);
+	reply(expect(r, SD_OP_NEW_VDI), SD_RES_WAIT_FOR_FORMAT);
+	says(r, 1, -ENXIO, "waits to be formatted");
+	/* nothing of it is left when the daemon is lost */
+	cluster_order(r->cluster, &order);
+	cluster_lost(r->cluster, "it is gone");
+	says(r, 1, -EIO, "volume ec was not created: it is gone");
 }
 
 /* Answers a READ of a header. */
@@ -605,32 +671,6 @@ static void table(struct rig *r, enum verb verb)
 	cluster_order(r->cluster, &order);
 }
 
-static void make_node(struct sd_node *n, uint8_t last, uint16_t port, uint16_t vnodes)
-{
-	memset(n, 0, sizeof *n);
-	n->nid.addr[12] = 10;
-	n->nid.addr[15] = last;
-	n->nid.port = port;
-	n->nr_vnodes = vnodes;
-	n->zone = last;
-}
-
-/* Answers GET_NODE_LIST with 10.0.0.1 to 10.0.0.count, port 7000; the last is a gateway. */
-static void reply_nodes(struct rig *r, unsigned count, uint32_t epoch)
-{
-	struct call *call = expect(r, SD_OP_GET_NODE_LIST);
-	struct sd_node *nodes = call->receive;
-
-	assert_int_equal(call->receive_size, SD_NODE_LIST_SIZE);
-	memset(&call->rsp, 0, sizeof call->rsp);
-	for (unsigned i = 0; i < count; i++)
-		make_node(&nodes[i], (uint8_t)(i + 1), 7000, i + 1 < count ? 128 : 0);
-	call->rsp.node.nr_nodes = count;
-	call->rsp.data_length = count * (uint32_t)sizeof *nodes;
-	call->rsp.epoch = epoch;
-	call->done(call);
-}
-
 static void test_node_list(void **state)
 {
 	struct rig *r = *state;
@@ -696,6 +736,49 @@ static void test_many_nodes(void **state)
 	reply(expect(r, SD_OP_READ_VDIS), 0);
 	reply(expect(r, SD_OP_READ_DEL_VDIS), 0);
 	says(r, 9, -EHOSTUNREACH, "no node tells its space");
+}
+
+/* Who waited when a table was begun gets the same; who came later gets a later one. */
+static void test_shared(void **state)
+{
+	const struct msg_order late = {.number = 10, .verb = VERB_NODE_LIST};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 3; i++)
+		table(r, VERB_NODE_INFO);
+	for (unsigned i = 0; i < 20; i++)
+		table(r, VERB_NODE_LIST);
+	reply_nodes(r, 0, 1); /* node/info ends, for the first; the other two share the next */
+	assert_int_equal(r->answers, 1);
+	reply_nodes(r, 0, 1);
+	assert_int_equal(r->answers, 3);
+	cluster_order(r->cluster, &late);
+	reply_nodes(r, 1, 1);
+	assert_int_equal(r->tables, 17); /* as many as may share one */
+	reply_nodes(r, 2, 1);
+	assert_int_equal(r->tables, 21);
+	assert_int_equal(r->queued, 0);
+	assert_non_null(strstr(r->text, "10.0.0.2"));
+	assert_false(r->busy);
+}
+
+/* The reason why there is no table is told to all of them; so is the loss of the daemon. */
+static void test_shared_and_lost(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 4; i++)
+		table(r, VERB_NODE_LIST);
+	reply_nodes(r, 1, 1);
+	assert_int_equal(r->tables, 1);
+	reply_nodes(r, 0, 1);
+	assert_int_equal(r->answers, 3);
+	says(r, 9, -EAGAIN, "no active sheep");
+	for (unsigned i = 0; i < 3; i++)
+		table(r, VERB_NODE_LIST);
+	cluster_lost(r->cluster, "it is gone");
+	assert_int_equal(r->answers, 6);
+	says(r, 9, -EIO, "it is gone");
 }
 
 static void reply_history(struct call *call, uint32_t epochs, uint32_t nodes, uint32_t result)
@@ -776,9 +859,12 @@ int main(void)
 	    TEST(test_node_list),
 	    TEST(test_node_info),
 	    TEST(test_many_nodes),
+	    TEST(test_shared),
+	    TEST(test_shared_and_lost),
 	    TEST(test_cluster_info),
 	    TEST(test_cluster_that_waits),
 	    TEST(test_copies),
+	    TEST(test_too_few_zones),
 	    TEST(test_clone),
 	    TEST(test_clone_refused),
 	    TEST(test_clone_of_nothing),
