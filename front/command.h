@@ -15,8 +15,8 @@
 
 /*
  * Parses the text of a command, without the newline at its end, into c: all that its verb
- * needs (enum verb).  Returns 0, or -errno and in sentence[SENTENCE_MAX] what is wrong, with the value,
- * and how it is written.
+ * needs (enum verb).  Returns 0, or -errno and in sentence[SENTENCE_MAX] what is wrong, with the
+ * value, and how it is written.
  */
 int command_parse(
     enum verb verb, const char *text, size_t size, struct msg_command *c, char *sentence);

@@ -24,6 +24,7 @@ struct front {
 	struct event *look_again;
 	struct control *control;
 	TAILQ_HEAD(, volume) volumes; /* by ascending number */
+	struct volume *latest;        /* that had a request; NULL: none, or it is gone */
 	uint8_t *scratch;             /* SESSION_SCRATCH_SIZE bytes, used within one request */
 	uid_t owner_uid;              /* who all files belong to */
 	gid_t owner_gid;

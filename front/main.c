@@ -12,8 +12,10 @@
 #include "front/orders.h"
 #include "front/session.h"
 #include "front/tree.h"
+#include "front/volume.h"
 #include "include/words.h"
 #include "ipc/log.h"
+#include "ipc/loop.h"
 
 #include <errno.h>
 #include <fuse_log.h>
@@ -58,6 +60,14 @@ static struct event_base *make_base(void)
 	return base;
 }
 
+/* Of the volume that is used now. */
+static unsigned in_flight(void *arg)
+{
+	const struct front *f = arg;
+
+	return f->latest ? request_in_flight(&f->latest->table) : 0;
+}
+
 int main(void)
 {
 	static struct front front;
@@ -85,6 +95,5 @@ int main(void)
 	if (error)
 		fatal("the jail cannot be entered: %s", strerror(-error));
 	orders_open(f, CONTROL_FD);
-	event_base_dispatch(f->base);
-	fatal("the event loop ended");
+	loop_run(f->base, in_flight, f);
 }

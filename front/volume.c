@@ -40,6 +40,7 @@ static void enter(struct volume *v, uint64_t unique, uint32_t op, uint64_t offse
 	const struct request *r =
 	    request_begin(&v->table, v->generation, unique, op, offset, length);
 
+	v->front->latest = v;
 	v->batch[v->nr_batch++] = (struct record_request){
 	    .id = r->id, .offset = offset, .length = length, .slot = r->slot, .op = op};
 	if (v->nr_batch == BATCH_MAX)
@@ -499,5 +500,7 @@ void volume_remove(struct volume *v)
 	if (v->idle)
 		event_free(v->idle);
 	TAILQ_REMOVE(&v->front->volumes, v, link);
+	if (v->front->latest == v)
+		v->front->latest = NULL;
 	free(v);
 }

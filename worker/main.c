@@ -16,6 +16,7 @@
 #include "ipc/arena.h"
 #include "ipc/chan.h"
 #include "ipc/log.h"
+#include "ipc/loop.h"
 #include "worker/cluster.h"
 #include "worker/connection.h"
 #include "worker/jail.h"
@@ -31,7 +32,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define DATA_CONNECTIONS 4
+#define DATA_CONNECTIONS 6
 #define LAST_WORDS 1000           /* milliseconds that they may take */
 #define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
 
@@ -315,8 +316,7 @@ static void take_daemon(struct worker *w, struct msg *m)
 static void take_node(struct worker *w, struct msg *m)
 {
 	uint64_t number = m->body.node.number;
-	struct daemon *node =
-	    nodes_add(w->nodes, number, msg_take_fd(m, 0), "a node of the cluster");
+	struct daemon *node = nodes_add(w->nodes, number, msg_take_fd(m, 0), "that address");
 
 	if (node)
 		cluster_node_connected(w->cluster, number, node);
@@ -510,6 +510,14 @@ static enum kind kind_of(int argc, char **argv)
 	return cluster ? KIND_CLUSTER : KIND_VOLUME;
 }
 
+/* Towards the daemon; only callers' requests are worth to wait awake for. */
+static unsigned in_flight(void *arg)
+{
+	const struct worker *w = arg;
+
+	return w->serve && w->ready ? sheep_in_flight(w->sheep) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct worker worker;
@@ -526,6 +534,5 @@ int main(int argc, char **argv)
 	error = jail_enter(w->kind, w->uid, w->gid);
 	if (error)
 		fatal("the jail cannot be entered: %s", strerror(-error));
-	event_base_dispatch(w->base);
-	fatal("the event loop ended");
+	loop_run(w->base, in_flight, w);
 }
