@@ -162,6 +162,7 @@ static void knob(struct command *c, bool *value, const char *on, const char *off
 		return;
 	}
 	*value = c->size;
+	snprintf(c->shown, sizeof c->shown, "%d", *value);
 	command_answer(c, 0, "%s", *value ? on : off);
 }
 

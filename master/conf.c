@@ -157,7 +157,7 @@ static const struct conf_option options[] = {
     {'o', "objectcache", NULL, "have daemons before 1.0 cache objects (config/object_cache)",
 	set_object_cache},
     {'f', "foreground", NULL, "stay in the foreground", set_foreground},
-    {'d', "debug", NULL, "log every message between the processes but I/O", set_debug},
+    {'d', "debug", NULL, "log every message between the processes but I/O; implies -f", set_debug},
     {'h', "help", NULL, "this text", set_help},
     {'V', "version", NULL, "the version", set_version},
 };
@@ -261,6 +261,7 @@ int conf_parse(int argc, char **argv, struct conf *c, char *why, size_t why_size
 	error = parse_options(argc, argv, c, why, why_size);
 	if (error || c->help || c->version)
 		return error;
+	c->foreground |= c->debug; /* as upstream's sheepfs does */
 	error = choose_targets(c, why, why_size);
 	if (error)
 		return error;

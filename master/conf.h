@@ -28,7 +28,7 @@ struct conf {
 	const char *log;               /* NULL: the terminal, or syslog */
 	const char *mountpoint;        /* as typed */
 	const char *libexec;           /* where the helper programs are */
-	const char *lamb;	   /* the program, for the target lamb:/store */
+	const char *lamb;              /* the program, for the target lamb:/store */
 };
 
 /*

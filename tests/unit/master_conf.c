@@ -63,6 +63,9 @@ static void test_options(void **state)
 	    "--timeout=1", "/mnt", "--foreground", NULL};
 	static const char *const upstream[] = {"-a", "10.1.2.3", "-p", "7007", "-f", "/mnt", NULL};
 	static const char *const upstream6[] = {"--address=fe80::1", "/mnt", NULL};
+	static const char *const debug[] = {"-d", "/mnt", NULL};
+	static const char *const caches[] = {"-k", "--objectcache", "/mnt", NULL};
+	static const char *const other_caches[] = {"--pagecache", "-o", "/mnt", NULL};
 	char why[512];
 	struct conf c;
 
@@ -83,6 +86,13 @@ static void test_options(void **state)
 	assert_string_equal(c.targets.targets[0].text, "10.1.2.3:7007");
 	assert_int_equal(parse(upstream6, &c, why, sizeof why), 0);
 	assert_string_equal(c.targets.targets[0].text, "[fe80::1]:7000");
+	assert_false(c.foreground || c.page_cache || c.object_cache);
+	assert_int_equal(parse(debug, &c, why, sizeof why), 0);
+	assert_true(c.debug && c.foreground);
+	assert_int_equal(parse(caches, &c, why, sizeof why), 0);
+	assert_true(c.page_cache && c.object_cache && !c.foreground);
+	assert_int_equal(parse(other_caches, &c, why, sizeof why), 0);
+	assert_true(c.page_cache && c.object_cache);
 }
 
 static void test_help_and_version_ask_for_nothing_else(void **state)
@@ -151,11 +161,9 @@ static void test_targets(void **state)
 		int family;
 		unsigned port;
 	} cases[] = {
-	    {"10.0.0.1", "10.0.0.1:7000", AF_INET, 7000},
-	    {"10.0.0.1:1", "10.0.0.1:1", AF_INET, 1},
+	    {"10.0.0.1", "10.0.0.1:7000", AF_INET, 7000}, {"10.0.0.1:1", "10.0.0.1:1", AF_INET, 1},
 	    {"10.0.0.1:65535", "10.0.0.1:65535", AF_INET, 65535},
-	    {"[::1]:7001", "[::1]:7001", AF_INET6, 7001},
-	    {"[::1]", "[::1]:7000", AF_INET6, 7000},
+	    {"[::1]:7001", "[::1]:7001", AF_INET6, 7001}, {"[::1]", "[::1]:7000", AF_INET6, 7000},
 	    {"fe80::1", "[fe80::1]:7000", AF_INET6, 7000},
 	    {"unix:/run/sheep.sock", "unix:/run/sheep.sock", AF_UNIX, 0},
 	    {"lamb:/srv/store", "lamb:/srv/store", AF_UNSPEC, 0}, /* its socket is made later */
