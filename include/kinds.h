@@ -14,7 +14,7 @@ enum kind {
 	KIND_FRONT = 2,   /* sheepfs-front: serves the FUSE connections */
 	KIND_CLUSTER = 4, /* sheepfs-worker cluster: tables and VDI operations */
 	KIND_VOLUME = 8,  /* sheepfs-worker volume NAME: one volume's I/O */
-	KIND_LAMB = 16,	  /* lamb as a child of ours: the target lamb:/STORE */
+	KIND_LAMB = 16,   /* lamb as a child of ours: the target lamb:/STORE */
 };
 
 enum talk {

@@ -63,7 +63,8 @@ int arena_map(struct arena *a, int fd, unsigned slots, bool writable)
 	a->base = NULL;
 	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) || (size_t)st.st_size != size)
 		goto out;
-	a->base = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	a->base =
+	    mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 	if (a->base == MAP_FAILED) {
 		error = -errno;
 		a->base = NULL;
@@ -84,8 +85,8 @@ uint8_t *arena_slot(const struct arena *a, unsigned n)
 
 int arena_give_back(const struct arena *a)
 {
-	if (fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-		(off_t)a->slots * SLOT_SIZE))
+	if (fallocate(
+		a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)a->slots * SLOT_SIZE))
 		return -errno;
 	return 0;
 }

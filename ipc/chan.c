@@ -40,10 +40,10 @@ struct chan {
 	unsigned queued;
 	const struct chan_calls *calls;
 	void *arg;
-	int failed;	/* -errno of a send, told from the loop */
+	int failed;     /* -errno of a send, told from the loop */
 	unsigned depth; /* callbacks under way */
-	bool closed;	/* by its owner, while a callback is under way */
-	bool over;	/* ended() was called */
+	bool closed;    /* by its owner, while a callback is under way */
+	bool over;      /* ended() was called */
 };
 
 static void close_fds(int *fds, unsigned count)
@@ -260,8 +260,8 @@ static int chan_fail(struct chan *c, int error)
 	return error;
 }
 
-static int enqueue(struct chan *c, const uint8_t *datagram, size_t size, const int *fds,
-    unsigned nr_fds)
+static int enqueue(
+    struct chan *c, const uint8_t *datagram, size_t size, const int *fds, unsigned nr_fds)
 {
 	struct queued *q;
 
@@ -288,8 +288,10 @@ int chan_send(struct chan *c, enum msg_id id, uint32_t volume, uint32_t generati
 	size_t payload_size = msg_payload_size(id);
 	size_t size = sizeof(struct msg_head) + payload_size + tail_size;
 	unsigned nr_fds = msg_descriptors(id);
-	struct msg_head head = {.id = (uint16_t)id, .size = (uint32_t)(payload_size + tail_size),
-	    .volume = volume, .generation = generation};
+	struct msg_head head = {.id = (uint16_t)id,
+	    .size = (uint32_t)(payload_size + tail_size),
+	    .volume = volume,
+	    .generation = generation};
 	int error;
 
 	if (tail_size > msg_tail_max(id))

@@ -54,11 +54,11 @@ int chan_send(struct chan *c, enum msg_id id, uint32_t volume, uint32_t generati
 
 /* send_<name>(c, volume, generation, payload, tail, tail_size, fds) for every row of the table. */
 #define RECORD(name, ...)
-#define MSG(ID, name, ...) \
-	static inline int send_##name(struct chan *c, uint32_t volume, uint32_t generation, \
-	    const struct msg_##name *payload, const void *tail, size_t tail_size, const int *fds) \
-	{ \
-		return chan_send(c, MSG_##ID, volume, generation, payload, tail, tail_size, fds); \
+#define MSG(ID, name, ...)                                                                         \
+	static inline int send_##name(struct chan *c, uint32_t volume, uint32_t generation,        \
+	    const struct msg_##name *payload, const void *tail, size_t tail_size, const int *fds)  \
+	{                                                                                          \
+		return chan_send(c, MSG_##ID, volume, generation, payload, tail, tail_size, fds);  \
 	}
 #include "ipc/msg.def"
 #undef MSG

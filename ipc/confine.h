@@ -23,10 +23,18 @@ struct confine_rule {
 	int error; /* 0: allowed; else it fails with this errno instead of killing */
 };
 
-#define CONFINE_ALLOW(name) {.call = SCMP_SYS(name)}
-#define CONFINE_ALLOW_IF(name, n, ...) \
-	{.call = SCMP_SYS(name), .nr_args = (n), .args = {__VA_ARGS__}}
-#define CONFINE_REFUSE(name, err) {.call = SCMP_SYS(name), .error = (err)}
+#define CONFINE_ALLOW(name)                                                                        \
+	{                                                                                          \
+		.call = SCMP_SYS(name)                                                             \
+	}
+#define CONFINE_ALLOW_IF(name, n, ...)                                                             \
+	{                                                                                          \
+		.call = SCMP_SYS(name), .nr_args = (n), .args = { __VA_ARGS__ }                    \
+	}
+#define CONFINE_REFUSE(name, err)                                                                  \
+	{                                                                                          \
+		.call = SCMP_SYS(name), .error = (err)                                             \
+	}
 
 /* Makes the root directory an empty, read-only one of our own mount namespace. */
 int confine_root(void);
@@ -36,7 +44,7 @@ int confine_root_at(const char *path, uid_t uid, gid_t gid);
 
 /* Each is lowered to this value, never raised. */
 struct confine_limits {
-	rlim_t files;	   /* highest descriptor number + 1 that may be open */
+	rlim_t files;      /* highest descriptor number + 1 that may be open */
 	rlim_t file_bytes; /* largest file it may write */
 	rlim_t processes;  /* and threads that it may have; 0: no new one */
 };

@@ -91,12 +91,12 @@ __attribute__((format(printf, 2, 0))) static void emit(int level, const char *fo
 		return;
 }
 
-#define EMIT(level) \
-	do { \
-		va_list ap; \
-		va_start(ap, format); \
-		emit(level, format, ap); \
-		va_end(ap); \
+#define EMIT(level)                                                                                \
+	do {                                                                                       \
+		va_list ap;                                                                        \
+		va_start(ap, format);                                                              \
+		emit(level, format, ap);                                                           \
+		va_end(ap);                                                                        \
 	} while (0)
 
 void log_error(const char *format, ...)

@@ -13,10 +13,10 @@
 #define LOG_LINE_MAX 1200
 
 enum log_sink {
-	LOG_TO_PARENT,	/* descriptor 2, "<level>text" (also what journald reads) */
-	LOG_TO_STDERR,	/* descriptor 2, "sheepfs: text", for a person */
-	LOG_TO_SYSLOG,	/* syslog(3), facility daemon */
-	LOG_TO_FILE,	/* descriptor 2, with date and time */
+	LOG_TO_PARENT, /* descriptor 2, "<level>text" (also what journald reads) */
+	LOG_TO_STDERR, /* descriptor 2, "sheepfs: text", for a person */
+	LOG_TO_SYSLOG, /* syslog(3), facility daemon */
+	LOG_TO_FILE,   /* descriptor 2, with date and time */
 };
 
 /* program is kept, not copied.  debug: log_debug() lines are written too. */

@@ -31,7 +31,7 @@ struct row {
 	unsigned from, to, talk, descriptors;
 	size_t payload;
 	size_t tail_max; /* bytes */
-	size_t record;	 /* bytes of an element, or 0 */
+	size_t record;   /* bytes of an element, or 0 */
 	enum tail_kind tail;
 	const struct field *fields;
 	const struct field *record_fields;
@@ -44,8 +44,8 @@ struct row {
 #define STR(n, size) +(size)
 #define PAD(n, size) +(size)
 #define RECORD(n, ...) _Static_assert(sizeof(struct record_##n) == 0 __VA_ARGS__, #n);
-#define MSG(ID, n, from, to, talk, fds, tail, max, answer, ...) \
-	_Static_assert(sizeof(struct msg_##n) == 0 __VA_ARGS__, #n); \
+#define MSG(ID, n, from, to, talk, fds, tail, max, answer, ...)                                    \
+	_Static_assert(sizeof(struct msg_##n) == 0 __VA_ARGS__, #n);                               \
 	_Static_assert((fds) <= MSG_FDS_MAX, #n);
 #include "ipc/msg.def"
 #undef U32
@@ -61,9 +61,9 @@ struct row {
 #define I32(n, low, high) {#n, FIELD_I32, 4, (uint64_t)(int64_t)(low), (uint64_t)(int64_t)(high)},
 #define STR(n, size) {#n, FIELD_STR, (size), 0, 0},
 #define PAD(n, size) {#n, FIELD_PAD, (size), 0, 0},
-#define RECORD(n, ...) \
+#define RECORD(n, ...)                                                                             \
 	static const struct field record_fields_##n[] = {__VA_ARGS__{NULL, FIELD_END, 0, 0, 0}};
-#define MSG(ID, n, from, to, talk, fds, tail, max, answer, ...) \
+#define MSG(ID, n, from, to, talk, fds, tail, max, answer, ...)                                    \
 	static const struct field fields_##n[] = {__VA_ARGS__{NULL, FIELD_END, 0, 0, 0}};
 #include "ipc/msg.def"
 #undef RECORD
@@ -72,19 +72,22 @@ struct row {
 #define TAIL_KIND_NONE TAIL_NONE, 0, NULL, 1
 #define TAIL_KIND_TEXT TAIL_TEXT, 0, NULL, 1
 #define TAIL_KIND_BYTES TAIL_BYTES, 0, NULL, 1
-#define TAIL_KIND_request \
-	TAIL_RECORDS, sizeof(struct record_request), record_fields_request, \
+#define TAIL_KIND_request                                                                          \
+	TAIL_RECORDS, sizeof(struct record_request), record_fields_request,                        \
 	    sizeof(struct record_request)
-#define TAIL_KIND_answer \
-	TAIL_RECORDS, sizeof(struct record_answer), record_fields_answer, \
+#define TAIL_KIND_answer                                                                           \
+	TAIL_RECORDS, sizeof(struct record_answer), record_fields_answer,                          \
 	    sizeof(struct record_answer)
-#define ROW_(n, label, from_, to_, talk_, fds, max, kind, size, record_rules, unit) \
-	{.name = label, .from = (from_), .to = (to_), .talk = (talk_), .descriptors = (fds), \
-	    .payload = sizeof(struct msg_##n), .tail_max = (size_t)(max) * (unit), .record = (size), \
-	    .tail = (kind), .fields = fields_##n, .record_fields = (record_rules)}
+#define ROW_(n, label, from_, to_, talk_, fds, max, kind, size, record_rules, unit)                \
+	{                                                                                          \
+		.name = label, .from = (from_), .to = (to_), .talk = (talk_),                      \
+		.descriptors = (fds), .payload = sizeof(struct msg_##n),                           \
+		.tail_max = (size_t)(max) * (unit), .record = (size), .tail = (kind),              \
+		.fields = fields_##n, .record_fields = (record_rules)                              \
+	}
 #define ROW(...) ROW_(__VA_ARGS__)
 #define RECORD(n, ...)
-#define MSG(ID, n, from, to, talk, fds, tail, max, answer, ...) \
+#define MSG(ID, n, from, to, talk, fds, tail, max, answer, ...)                                    \
 	[MSG_##ID] = ROW(n, #ID, from, to, talk, fds, max, TAIL_KIND_##tail),
 static const struct row rows[MSG_COUNT] = {
 #include "ipc/msg.def"
@@ -248,7 +251,9 @@ int msg_receive(int fd, const struct msg_edge *edge, struct msg *m, const char *
 		uint8_t bytes[CMSG_SPACE((MSG_FDS_MAX + 1) * sizeof(int))];
 	} control;
 	struct iovec iov = {datagram, sizeof datagram};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr h = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
 	    .msg_controllen = sizeof control};
 	unsigned nr_fds;
 	ssize_t n;

@@ -28,15 +28,15 @@ enum request_op {
  * a knob's value is the sentence of the answer, and `set` tells whether `size` is its new one.
  */
 enum verb {
-	VERB_MOUNT = 1,	   /* name, tag or snap_id */
-	VERB_UNMOUNT,	   /* name, tag or snap_id */
-	VERB_CREATE,	   /* name, size; shift, copies, policy (0: the cluster's default) */
-	VERB_SNAPSHOT,	   /* name, tag: of the new snapshot */
-	VERB_CLONE,	   /* name, tag or snap_id: of the snapshot; other: the new volume */
-	VERB_LIST,	   /* vdi/list */
+	VERB_MOUNT = 1,    /* name, tag or snap_id */
+	VERB_UNMOUNT,      /* name, tag or snap_id */
+	VERB_CREATE,       /* name, size; shift, copies, policy (0: the cluster's default) */
+	VERB_SNAPSHOT,     /* name, tag: of the new snapshot */
+	VERB_CLONE,        /* name, tag or snap_id: of the snapshot; other: the new volume */
+	VERB_LIST,         /* vdi/list */
 	VERB_CLUSTER_INFO, /* cluster/info */
-	VERB_NODE_LIST,	   /* node/list */
-	VERB_NODE_INFO,	   /* node/info */
+	VERB_NODE_LIST,    /* node/list */
+	VERB_NODE_INFO,    /* node/info */
 	VERB_SHEEP_INFO,   /* config/sheep_info */
 	VERB_PAGE_CACHE,   /* config/page_cache: 0 or 1 */
 	VERB_OBJECT_CACHE, /* config/object_cache: 0 or 1 */
@@ -45,9 +45,9 @@ enum verb {
 
 /* The head of every message on the wire. */
 struct msg_head {
-	uint16_t id;	     /* enum msg_id */
+	uint16_t id;         /* enum msg_id */
 	uint16_t reserved;   /* zero */
-	uint32_t size;	     /* bytes that follow the head: payload and tail */
+	uint32_t size;       /* bytes that follow the head: payload and tail */
 	uint32_t volume;     /* the master's number for it; 0: the tree, or none */
 	uint32_t generation; /* of that volume; 0: none yet */
 };
@@ -58,13 +58,13 @@ struct msg_head {
 #define STR(name, size) char name[size];
 #define PAD(name, size) uint8_t name[size];
 
-#define RECORD(name, ...) \
-	struct record_##name { \
-		__VA_ARGS__ \
+#define RECORD(name, ...)                                                                          \
+	struct record_##name {                                                                     \
+		__VA_ARGS__                                                                        \
 	};
-#define MSG(ID, name, from, to, talk, descriptors, tail, tail_max, answer, ...) \
-	struct msg_##name { \
-		__VA_ARGS__ \
+#define MSG(ID, name, from, to, talk, descriptors, tail, tail_max, answer, ...)                    \
+	struct msg_##name {                                                                        \
+		__VA_ARGS__                                                                        \
 	};
 #include "ipc/msg.def"
 #undef RECORD
@@ -101,10 +101,10 @@ struct msg {
 	uint32_t volume;
 	uint32_t generation;
 	union msg_body body;
-	size_t tail_size;		 /* bytes */
-	unsigned records;		 /* elements, where the tail has them */
+	size_t tail_size;                /* bytes */
+	unsigned records;                /* elements, where the tail has them */
 	uint8_t tail[MSG_TAIL_SIZE + 1]; /* a text is NUL-terminated */
-	int fds[MSG_FDS_MAX];		 /* -1: none, or taken */
+	int fds[MSG_FDS_MAX];            /* -1: none, or taken */
 };
 
 /* The kinds at both ends of a conversation and its state, as the receiver sees them. */

@@ -23,7 +23,7 @@ static int hex_digit(char c)
 static bool must_encode(unsigned char byte, bool first)
 {
 	return byte <= 0x20 || byte == 0x7f || byte == '%' || byte == '/' || byte == '@' ||
-	    (first && byte == '.');
+	       (first && byte == '.');
 }
 
 /* Decodes one %XX at text; returns the byte, or -1. */
@@ -48,7 +48,8 @@ static int parse_part(const char *text, size_t size, char *raw, const char **why
 		int byte = (unsigned char)text[i];
 
 		if (must_encode((unsigned char)byte, i == 0) && byte != '%') {
-			*why = "\"/\", \"@\", space, control bytes and a leading dot are written %XX in a name";
+			*why = "\"/\", \"@\", space, control bytes and a leading dot are written "
+			       "%XX in a name";
 			return -EINVAL;
 		}
 		if (byte == '%') {
@@ -56,7 +57,8 @@ static int parse_part(const char *text, size_t size, char *raw, const char **why
 			i += 2;
 		}
 		if (byte <= 0) {
-			*why = "\"%\" is followed by two hex digits, and not by 00 (a percent sign is %25)";
+			*why = "\"%\" is followed by two hex digits, and not by 00 (a percent sign "
+			       "is %25)";
 			return -EINVAL;
 		}
 		if (used >= NAME_LENGTH_MAX) {

@@ -5,9 +5,9 @@
  *	volume = name [ "@" tag ]        tag: a snapshot's tag, or its number
  *
  * In both parts every byte but NUL may stand, from 1 to 255 of them; "%", "/", "@", space, control
- * bytes, DEL and a leading dot are written %XX (two hex digits).  Any %XX may be typed; only those are
- * shown.  A tag of decimal digits only is a snapshot's number; to name a tag of digits write
- * its first digit as %XX.
+ * bytes, DEL and a leading dot are written %XX (two hex digits).  Any %XX may be typed; only those
+ *are shown.  A tag of decimal digits only is a snapshot's number; to name a tag of digits write its
+ *first digit as %XX.
  */
 #ifndef SHEEPFS_IPC_NAME_H
 #define SHEEPFS_IPC_NAME_H
@@ -20,7 +20,7 @@
 struct name {
 	char name[NAME_FIELD_SIZE]; /* raw bytes, NUL-padded */
 	char tag[NAME_FIELD_SIZE];  /* raw bytes, NUL-padded; empty: none */
-	uint32_t snap_id;	    /* 0: none; then tag is empty */
+	uint32_t snap_id;           /* 0: none; then tag is empty */
 };
 
 #define NAME_SHOWN_SIZE (2 * 3 * NAME_LENGTH_MAX + 2)

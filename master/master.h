@@ -24,7 +24,7 @@ struct master {
 	unsigned connection;       /* the tree's number in /sys/fs/fuse/connections */
 	struct front *front;       /* NULL before it was started and after its end */
 	struct cluster *cluster;
-	struct lambs *lambs; /* of the targets lamb:/store */
+	struct lambs *lambs;         /* of the targets lamb:/store */
 	struct uids *uids;           /* of the volumes' workers */
 	const struct target *daemon; /* the target that was used last; NULL: none yet */
 	TAILQ_HEAD(, volume) volumes;

@@ -87,8 +87,7 @@ static size_t gather(struct connection *c, struct iovec *pieces, unsigned *count
 	size_t total = 0;
 
 	*count = 0;
-	TAILQ_FOREACH(call, &c->unsent, queue)
-	{
+	TAILQ_FOREACH (call, &c->unsent, queue) {
 		size_t header = sizeof call->req;
 		size_t in_payload = call->sent > header ? call->sent - header : 0;
 

@@ -25,8 +25,8 @@
 /* Which connections may carry a call. */
 enum lane {
 	LANE_CONTROL, /* the first connection: names, barriers, tables; never waits behind data */
-	LANE_DATA,    /* the least loaded admitted one; the control connection while there is none */
-	LANE_NEW,     /* exactly connection `connection`, admitted or not: to prove where it leads */
+	LANE_DATA, /* the least loaded admitted one; the control connection while there is none */
+	LANE_NEW,  /* exactly connection `connection`, admitted or not: to prove where it leads */
 };
 
 /*
@@ -39,7 +39,8 @@ struct call {
 	struct sd_req req;
 	enum lane lane;
 	unsigned connection; /* for LANE_NEW */
-	const void *send; /* payload, send_size bytes; the memory may change until sent, not after */
+	const void
+	    *send; /* payload, send_size bytes; the memory may change until sent, not after */
 	size_t send_size;
 	void *receive; /* where an answer's payload goes, at most receive_size bytes */
 	size_t receive_size;
@@ -72,8 +73,8 @@ static inline void daemon_admit(struct daemon *d, unsigned connection)
 }
 
 /* Prepares a call: zeroed but for these. */
-void call_init(struct call *call, enum sd_op op, enum lane lane, void (*done)(struct call *),
-    void *owner);
+void call_init(
+    struct call *call, enum sd_op op, enum lane lane, void (*done)(struct call *), void *owner);
 
 /* errno of a daemon's result (P 7), 0 for success; and its name in the protocol, for logs. */
 int sheep_errno(uint32_t result);

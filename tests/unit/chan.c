@@ -22,7 +22,7 @@ struct end {
 	uint64_t last;
 	int error;
 	int close_at; /* closes its channel at this message, -1: never */
-	int fd;	      /* the last descriptor that came */
+	int fd;       /* the last descriptor that came */
 };
 
 static void on_message(struct chan *c, struct msg *m, void *arg)
@@ -75,10 +75,10 @@ static int setup(void **state)
 	p.master.fd = p.cluster.fd = -1;
 	if (!p.base || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
 		return -1;
-	p.master.c = chan_open(p.base, sv[0], KIND_MASTER, KIND_CLUSTER, TALK_SERVING, &calls,
-	    &p.master);
-	p.cluster.c = chan_open(p.base, sv[1], KIND_CLUSTER, KIND_MASTER, TALK_SERVING, &calls,
-	    &p.cluster);
+	p.master.c =
+	    chan_open(p.base, sv[0], KIND_MASTER, KIND_CLUSTER, TALK_SERVING, &calls, &p.master);
+	p.cluster.c =
+	    chan_open(p.base, sv[1], KIND_CLUSTER, KIND_MASTER, TALK_SERVING, &calls, &p.cluster);
 	*state = &p;
 	return p.master.c && p.cluster.c ? 0 : -1;
 }

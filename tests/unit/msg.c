@@ -128,7 +128,7 @@ static void test_who_and_when(void **state)
 			s.edge.self = kinds[i / 4 % 4];
 			s.edge.talk = talks[i / 16];
 			good = (rows[id].from & s.edge.peer) && (rows[id].to & s.edge.self) &&
-			    (rows[id].talk & s.edge.talk);
+			       (rows[id].talk & s.edge.talk);
 			assert_int_equal(judge(&s), good ? 0 : -EBADMSG);
 			accepted += good;
 		}
@@ -350,7 +350,8 @@ static void test_socket(void **state)
 
 			make(&s, id);
 			send_raw(sv[0], &s, n);
-			assert_int_equal(msg_receive(sv[1], &s.edge, &m, &why), good ? 1 : -EBADMSG);
+			assert_int_equal(
+			    msg_receive(sv[1], &s.edge, &m, &why), good ? 1 : -EBADMSG);
 			assert_int_equal(open_descriptors(), before + (good ? (int)n : 0));
 			msg_drop_fds(&m);
 			assert_int_equal(open_descriptors(), before);

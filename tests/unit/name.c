@@ -55,8 +55,8 @@ static void test_typed(void **state)
 		const char *why = NULL;
 		struct name n;
 
-		assert_int_equal(name_parse(cases[i].text, strlen(cases[i].text), &n, &why),
-		    cases[i].error);
+		assert_int_equal(
+		    name_parse(cases[i].text, strlen(cases[i].text), &n, &why), cases[i].error);
 		if (cases[i].error) {
 			assert_non_null(why);
 			continue;
