@@ -40,8 +40,7 @@ const char *command_usage(enum verb verb)
 	case VERB_SNAPSHOT:
 		return "usage: echo NAME TAG > vdi/snapshot\n"
 		       "Takes a snapshot of a volume, attached or not; it is NAME@TAG then. It "
-		       "holds "
-		       "what was acknowledged before, and nothing else.\n";
+		       "holds what was acknowledged before, and nothing else.\n";
 	case VERB_CLONE:
 		return "usage: echo NAME@TAG NEW > vdi/clone, or NAME@NUMBER\n"
 		       "Makes the volume NEW, which begins as the snapshot and takes no space "
@@ -49,14 +48,12 @@ const char *command_usage(enum verb verb)
 	case VERB_PAGE_CACHE:
 		return "usage: echo 1 > config/page_cache, or 0\n"
 		       "Volumes that are attached from then on are cached in the page cache of "
-		       "this "
-		       "host (1), or not (0).\n";
+		       "this host (1), or not (0).\n";
 	case VERB_OBJECT_CACHE:
 		return "usage: echo 1 > config/object_cache, or 0\n"
 		       "Asks the daemon to cache the objects of volumes that are attached from "
-		       "then "
-		       "on (1), or not (0). Daemons from 1.0 on have no object cache: there it is "
-		       "without effect.\n";
+		       "then on (1), or not (0). Daemons from 1.0 on have no object cache: there "
+		       "it is without effect.\n";
 	default:
 		return "this file is only read\n";
 	}

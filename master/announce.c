@@ -32,8 +32,7 @@ static _Noreturn void parent_main(int from, pid_t child)
 		;
 	if (!how)
 		fputs("sheepfs: the process in the background died at its start; the system's log "
-		      "may "
-		      "tell more\n",
+		      "may tell more\n",
 		    stderr);
 	if (how == SERVED)
 		exit(0);

@@ -156,9 +156,8 @@ void attach_begin(struct master *m, struct command *c)
 	}
 	if (mount_volume_path(m->mountpoint, v->shown, v->path)) {
 		detach_after(v, -ENAMETOOLONG,
-		    "volume %.80s... was not attached: its name, written with %%XX, is longer than "
-		    "a file's "
-		    "name may be",
+		    "volume %.80s... was not attached: its name, written with %%XX, is longer "
+		    "than a file's name may be",
 		    v->shown);
 		return;
 	}

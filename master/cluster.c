@@ -316,8 +316,7 @@ static void settle_sent_orders(struct cluster *c, const char *words)
 		if (o)
 			order_answer(o, -EIO,
 			    "the cluster worker ended before it answered: %s; vdi/list shows what "
-			    "was "
-			    "done",
+			    "was done",
 			    words);
 	} while (o);
 }

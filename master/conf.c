@@ -94,8 +94,7 @@ static int set_uids(struct conf *c, const char *value, char *why, size_t why_siz
 	if (last < first + UIDS_MIN - 1 || last - first >= UIDS_MAX) {
 		snprintf(why, why_size,
 		    "--uids: %s must hold from %d to %d numbers: front, cluster worker, lamb and "
-		    "one "
-		    "for each attached volume",
+		    "one for each attached volume",
 		    value, UIDS_MIN, UIDS_MAX);
 		return -EINVAL;
 	}

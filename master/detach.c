@@ -385,8 +385,7 @@ static void fail(struct volume *v, const char *words)
 
 	snprintf(why, sizeof why,
 	    "volume %.300s has failed: %s; its users get EIO; write its name to vdi/unmount, then "
-	    "to "
-	    "vdi/mount, to bring it back",
+	    "to vdi/mount, to bring it back",
 	    v->shown, words);
 	log_error("%s", why);
 	front_fail_volume(v->master, v, -EIO, why);

@@ -45,9 +45,8 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	s->command = NULL;
 	command_answer(c, -ETIMEDOUT,
-	    "the cluster is slow: the snapshot of volume %s is being taken; vdi/list shows it when "
-	    "it "
-	    "is done",
+	    "the cluster is slow: the snapshot of volume %s is being taken; vdi/list shows it "
+	    "when it is done",
 	    s->volume->shown);
 }
 
@@ -98,9 +97,8 @@ void snapshot_worker_ended(struct volume *v, const char *words)
 	if (!v->snapshot)
 		return;
 	snprintf(sentence, sizeof sentence,
-	    "whether the snapshot of volume %.300s was taken is not known, look at vdi/list before "
-	    "you "
-	    "try again: its worker ended: %s",
+	    "whether the snapshot of volume %.300s was taken is not known, look at vdi/list "
+	    "before you try again: its worker ended: %s",
 	    v->shown, words);
 	end(v, -EIO, sentence);
 }

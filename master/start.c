@@ -43,8 +43,7 @@ static int check_environment(const struct conf *c, char *why, size_t why_size)
 		if (access(path, X_OK)) {
 			snprintf(why, why_size,
 			    "the helper program %s cannot be executed: %s; SHEEPFS_LIBEXEC names "
-			    "another "
-			    "directory",
+			    "another directory",
 			    path, strerror(errno));
 			return -ENOENT;
 		}
@@ -136,8 +135,7 @@ static int check_mountpoint(const char *mountpoint, char *why, size_t why_size)
 		if (strcmp(info.type, MOUNTINFO_TYPE) != 0) {
 			snprintf(why, why_size,
 			    "%s is the mount point of another file system already: %s (%s); name "
-			    "another "
-			    "directory",
+			    "another directory",
 			    mountpoint, info.type, info.source);
 			return -EBUSY;
 		}

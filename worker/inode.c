@@ -129,8 +129,7 @@ static void fail(struct inode *i, enum exit_word word, const char *what, uint32_
 	else
 		snprintf(why, sizeof why,
 		    "%s volume %s (vid %x) failed with %s, and what the index holds now is not "
-		    "known; "
-		    "nothing that waits for it is acknowledged",
+		    "known; nothing that waits for it is acknowledged",
 		    what, i->vdi->shown, i->vdi->vid, sheep_result_name(result));
 	i->calls->failed(i->arg, word, why);
 }
@@ -266,8 +265,7 @@ static void on_chunk(struct call *call)
 			continue;
 		snprintf(sentence, sizeof sentence,
 		    "the index of volume %s (vid %x) is damaged: entry %u is %08x, which is no "
-		    "vid; "
-		    "`dog vdi check` may mend it",
+		    "vid; `dog vdi check` may mend it",
 		    i->vdi->shown, i->vdi->vid, i->loaded + k, i->chunk[k]);
 		i->calls->loaded(i->arg, -EIO, true, sentence);
 		return;

@@ -109,8 +109,7 @@ static void on_piece(struct call *call)
 	} else if (result == SD_RES_READONLY) {
 		snprintf(why, sizeof why,
 		    "somebody else took a snapshot of volume %s (vid %x), which cannot be written "
-		    "any "
-		    "more: unmount it and mount it again",
+		    "any more: unmount it and mount it again",
 		    ps->vdi->shown, ps->vdi->vid);
 		ps->calls->failed(ps->arg, EXIT_VOLUME_CHANGED, why);
 		return;

@@ -47,8 +47,10 @@ struct serve {
 	uint64_t snapshot_number;
 	char snapshot_tag[SD_TAG_SIZE];
 	struct successor successor;
-	/* an object cache's flush, for the oldest unanswered flush */
+	/* the daemon's object cache: flushed for the oldest unanswered flush, before a snapshot and
+	 * before the end in peace */
 	bool object_cache, flushing;
+	bool dirty; /* written to since a flush was begun, or while it was */
 	struct call flush;
 	/* the end */
 	struct call release;
@@ -130,6 +132,60 @@ static void refuse(struct serve *s, int error, bool elsewhere, const char *sente
 	leave(s);
 }
 
+/* ---- the object cache ---- */
+
+static void snapshot_give_up(struct serve *s, int error, const char *sentence);
+
+/*
+ * Only daemons before 1.0 have anything to flush; others answer INVALID_PARMS, once (P 9).  What
+ * was answered before it was begun is flushed: that is all before a flush which is due now.
+ */
+static void on_flushed(struct call *call)
+{
+	struct serve *s = call->owner;
+	uint32_t result = call->rsp.result;
+	struct request *q = queue_due_flush(&s->queue);
+	char sentence[SENTENCE_MAX];
+
+	s->flushing = false;
+	if (!alive(s))
+		return;
+	if (result == SD_RES_INVALID_PARMS) {
+		s->object_cache = false;
+	} else if (result != SD_RES_SUCCESS) {
+		s->dirty = true;
+		snprintf(sentence, sizeof sentence,
+		    "the daemon's object cache of volume %s (vid %x) was not flushed: %s",
+		    s->vdi.shown, s->vdi.vid, sheep_result_name(result));
+		log_warning("%s", sentence);
+		if (q)
+			q->error = sheep_errno(result);
+		snapshot_give_up(s, sheep_errno(result), sentence);
+		/* who leaves has said so, and does not stay for it */
+		s->object_cache = !s->draining || !queue_is_empty(&s->queue);
+	}
+	if (q)
+		queue_finish(&s->queue, q);
+	turn(s);
+}
+
+static void flush_begin(struct serve *s)
+{
+	s->flushing = true;
+	s->dirty = s->writes > 0;
+	call_init(&s->flush, SD_OP_FLUSH_VDI, LANE_DATA, on_flushed, s);
+	s->flush.req.obj.oid = sd_inode_oid(s->vdi.vid);
+	daemon_submit(s->daemon, &s->flush);
+}
+
+/* Is all that was answered out of the cache?  Sees to it. */
+static bool is_flushed(struct serve *s)
+{
+	if (s->object_cache && s->dirty && !s->flushing)
+		flush_begin(s);
+	return !s->object_cache || (!s->dirty && !s->flushing);
+}
+
 /* ---- requests ---- */
 
 /* One piece is done, or all have been made (which counts as one). */
@@ -142,33 +198,6 @@ static void request_done(struct serve *s, struct request *q, int error)
 	if (q->r.op == REQUEST_WRITE)
 		s->writes--;
 	queue_finish(&s->queue, q);
-}
-
-/* Only daemons before 1.0 have anything to flush; others answer INVALID_PARMS, once (P 9). */
-static void on_flushed(struct call *call)
-{
-	struct serve *s = call->owner;
-	uint32_t result = call->rsp.result;
-	struct request *q = queue_due_flush(&s->queue);
-
-	s->flushing = false;
-	if (!alive(s) || !q)
-		return;
-	s->object_cache = result == SD_RES_SUCCESS;
-	if (result != SD_RES_SUCCESS && result != SD_RES_INVALID_PARMS) {
-		s->object_cache = true;
-		q->error = sheep_errno(result);
-	}
-	queue_finish(&s->queue, q);
-	turn(s);
-}
-
-static void flush_begin(struct serve *s)
-{
-	s->flushing = true;
-	call_init(&s->flush, SD_OP_FLUSH_VDI, LANE_DATA, on_flushed, s);
-	s->flush.req.obj.oid = sd_inode_oid(s->vdi.vid);
-	daemon_submit(s->daemon, &s->flush);
 }
 
 /* Answers the next one. */
@@ -220,9 +249,10 @@ static bool is_paused(const struct serve *s)
 	       piece_is_sure(s->pieces);
 }
 
+/* The cache is flushed first: later flushes are the successor's (P 9). */
 static void pause_turn(struct serve *s)
 {
-	if (is_paused(s) && !s->successor.active)
+	if (is_paused(s) && !s->successor.active && is_flushed(s))
 		successor_begin(&s->successor, s->snapshot_tag);
 }
 
@@ -250,6 +280,15 @@ static void on_succeeded(void *arg)
 	}
 	admission_open(&s->admission, true);
 	turn(s);
+}
+
+/* Of one that waits to begin. */
+static void snapshot_give_up(struct serve *s, int error, const char *sentence)
+{
+	if (!s->pausing || s->successor.active)
+		return;
+	on_snapshot_answer(s, error, sentence);
+	on_succeeded(s);
 }
 
 void serve_snapshot(struct serve *s, uint64_t number, const char *tag)
@@ -287,7 +326,8 @@ static void turn(struct serve *s)
 		pause_turn(s);
 	} while (answer_next(s));
 	s->turning = false;
-	if (s->state == SERVING && s->draining && queue_is_empty(&s->queue) && !s->pausing)
+	if (s->state == SERVING && s->draining && queue_is_empty(&s->queue) && !s->pausing &&
+	    is_flushed(s))
 		leave(s);
 }
 
@@ -307,7 +347,10 @@ static void request_begin(struct serve *s, struct request *q)
 	const struct record_request *r = &q->r;
 	bool beyond = r->length > s->vdi.size || r->offset > s->vdi.size - r->length;
 
-	s->writes += r->op == REQUEST_WRITE;
+	if (r->op == REQUEST_WRITE) {
+		s->writes++;
+		s->dirty = true;
+	}
 	if (r->op == REQUEST_WRITE && s->vdi.snapshot)
 		request_done(s, q, -EROFS);
 	else if (beyond)

@@ -169,8 +169,7 @@ static void on_header(struct call *call)
 	else if (h->vdi_id != s->vid || strncmp(h->name, s->block.name, sizeof h->name))
 		tell(s, -EIO,
 		    "was not taken: the daemon led to vid %x, whose header is another volume's; "
-		    "look "
-		    "at vdi/list and `dog vdi check`",
+		    "look at vdi/list and `dog vdi check`",
 		    s->vid);
 	else if (s->expected && h->create_time != s->created) {
 		s->elsewhere = true;
@@ -182,8 +181,7 @@ static void on_header(struct call *call)
 	else if (h->store_policy)
 		tell(s, -EOPNOTSUPP,
 		    "was not taken: it is a hyper volume (store policy %u), of which no snapshot "
-		    "is "
-		    "possible",
+		    "is possible",
 		    h->store_policy);
 	else {
 		s->sent = true;
@@ -201,8 +199,7 @@ static void on_name(struct call *call)
 	if (call->rsp.result != SD_RES_SUCCESS) {
 		tell(s, sheep_errno(call->rsp.result),
 		    "was not taken: there is no such working volume (%s); vdi/list shows what "
-		    "there "
-		    "is",
+		    "there is",
 		    sheep_result_name(call->rsp.result));
 	} else if (!vid || vid >= SD_NR_VDIS) {
 		tell(s, -EIO,

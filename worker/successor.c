@@ -42,8 +42,8 @@ static void on_locked(struct call *call)
 	}
 	snprintf(why, sizeof why,
 	    "volume %s goes on as vid %x after its snapshot, but its lock was not to be had (%s, "
-	    "vid "
-	    "%x): another client may have taken it in that moment; unmount it and mount it again",
+	    "vid %x): another client may have taken it in that moment; unmount it and mount it "
+	    "again",
 	    s->vdi->shown, s->vdi->vid, sheep_result_name(result), vid);
 	end(s,
 	    result == SD_RES_SUCCESS || result == SD_RES_VDI_LOCKED ? EXIT_VOLUME_CHANGED

@@ -318,6 +318,33 @@ detached() {
 	dd if=/dev/zero of="$(volume disk)" bs=1M count=1 conv=notrunc,fsync status=none
 }
 
+# The lock of the snapshot is given back, that of the volume is asked for: whose it is when the answer never comes is
+# known to nobody, and it is not taken from anybody.
+@test "a worker that dies while it takes the lock of what the volume has become" {
+	on_lamb
+	attached disk 16M
+	noise "$T/noise" 1000000
+	dd if="$T/noise" of="$(volume disk)" bs=1M conv=notrunc,fsync status=none
+	fault lamb delay=lock-vdi:1500
+	client order_in_background vdi/snapshot 'disk one'
+	sleep 0.7
+	kill -KILL "$(worker_pid disk)"
+	wait_until 10 gone "$client"
+	contains "$(cat "$client_out")" 'look at vdi/list before you try again'
+	fault lamb
+	sleep 1.5
+	detach disk
+	same 1 "$(grep -c '^s disk ' "$mnt/vdi/list")"
+	refused vdi/mount disk 'Device or resource busy' 'lock'
+	"$rawsheep" "$address" request op=0x13 base="0x$(vid_of_working disk)" # RELEASE_VDI, as dog's unlock
+	attach disk
+	cmp -n 1000000 "$T/noise" "$(volume disk)"
+}
+
+vid_of_working() {
+	grep "^  $1 " "$mnt/vdi/list" | grep -oE '\b[0-9a-f]{6}\b'
+}
+
 order_in_background() {
 	order "$@" || :
 }

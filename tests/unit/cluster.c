@@ -425,19 +425,20 @@ static void reply_nodes(struct rig *r, unsigned count, uint32_t epoch)
 	call->done(call);
 }
 
+static const struct msg_order ec_order = {.number = 1,
+    .size = 512,
+    .verb = VERB_CREATE,
+    .shift = 22,
+    .copies = 6,
+    .policy = 0x22,
+    .name = "ec"};
+
 static void test_copies(void **state)
 {
 	struct rig *r = *state;
-	struct msg_order order = {.number = 1,
-	    .size = 512,
-	    .verb = VERB_CREATE,
-	    .shift = 22,
-	    .copies = 6,
-	    .policy = 0x22,
-	    .name = "ec"};
 	struct call *call;
 
-	cluster_order(r->cluster, &order);
+	cluster_order(r->cluster, &ec_order);
 	reply_nodes(r, 5, 1);
 	call = expect(r, SD_OP_NEW_VDI);
 	assert_int_equal(call->req.vdi.copies, 6);
@@ -451,21 +452,14 @@ static void test_copies(void **state)
 static void test_too_few_zones(void **state)
 {
 	struct rig *r = *state;
-	struct msg_order order = {.number = 1,
-	    .size = 512,
-	    .verb = VERB_CREATE,
-	    .shift = 22,
-	    .copies = 6,
-	    .policy = 0x22,
-	    .name = "ec"};
 	struct call *call;
 	struct sd_node *nodes;
 
-	cluster_order(r->cluster, &order);
+	cluster_order(r->cluster, &ec_order);
 	reply_nodes(r, 4, 1);
 	says(r, 1, -EINVAL, "copies=4:2 needs 4 nodes in zones of their own");
 	says(r, 1, -EINVAL, "the cluster has 3; node/list");
-	cluster_order(r->cluster, &order);
+	cluster_order(r->cluster, &ec_order);
 	nodes = r->queue[0]->receive;
 	call = expect(r, SD_OP_GET_NODE_LIST);
 	memset(&call->rsp, 0, sizeof call->rsp);
@@ -476,12 +470,12 @@ static void test_too_few_zones(void **state)
 	call->done(call);
 	says(r, 1, -EINVAL, "the cluster has 3; node/list");
 	/* one that does not run says so itself */
-	cluster_order(r->cluster, &order);
+	cluster_order(r->cluster, &ec_order);
 	reply(expect(r, SD_OP_GET_NODE_LIST), SD_RES_WAIT_FOR_FORMAT);
 	reply(expect(r, SD_OP_NEW_VDI), SD_RES_WAIT_FOR_FORMAT);
 	says(r, 1, -ENXIO, "waits to be formatted");
 	/* nothing of it is left when the daemon is lost */
-	cluster_order(r->cluster, &order);
+	cluster_order(r->cluster, &ec_order);
 	cluster_lost(r->cluster, "it is gone");
 	says(r, 1, -EIO, "volume ec was not created: it is gone");
 }

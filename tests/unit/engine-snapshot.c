@@ -321,6 +321,45 @@ static void object_cache(void **state)
 	world_close(w);
 }
 
+/* What was answered is out of the cache before the volume is another VDI, or given back. */
+static void object_cache_first(void **state)
+{
+	struct world *w = world_open(4 * MIB, 20);
+	struct front *f = &w->front;
+	unsigned flushes;
+
+	(void)state;
+	f->object_cache = true;
+	front_begin(f, "v", "", 0);
+	assert_int_equal(snapshot(w, "clean"), 0);
+	assert_int_equal(w->sim->flushes, 0);
+	assert_int_equal(front_write(f, 0, 4096, w->data), 0);
+	w->sim->flush_result = SD_RES_EIO;
+	assert_int_equal(snapshot(w, "s"), -EIO);
+	says(w, "was not flushed");
+	assert_int_equal(w->sim->snapshots, 1);
+	assert_int_equal(front_write(f, 0, 4096, w->data), 0);
+	w->sim->flush_result = SD_RES_SUCCESS;
+	snapshot_begin(w, 1, "s");
+	flushes = w->sim->flushes;
+	while (w->sim->flushes == flushes)
+		assert_true(sim_step(w->sim));
+	assert_int_equal(w->sim->snapshots, 1);
+	sim_run(w->sim);
+	assert_int_equal(f->snapshot_error, 0);
+	assert_int_equal(w->sim->snapshots, 2);
+	assert_int_equal(w->sim->flushes, flushes + 1);
+	/* the end: once, and nobody stays for one that fails */
+	assert_int_equal(front_write(f, 0, 4096, w->data), 0);
+	w->sim->flush_result = SD_RES_EIO;
+	serve_drain(f->serve);
+	sim_run(w->sim);
+	assert_true(f->drained);
+	assert_int_equal(w->sim->flushes, flushes + 2);
+	assert_false(sim_vdi(w->sim, VID + 2)->locked);
+	world_close(w);
+}
+
 static void no_object_cache(void **state)
 {
 	struct world *w = world_begin(4 * MIB, 20);
@@ -349,6 +388,7 @@ int main(void)
 	    cmocka_unit_test(another_volume),
 	    cmocka_unit_test(drained_meanwhile),
 	    cmocka_unit_test(object_cache),
+	    cmocka_unit_test(object_cache_first),
 	    cmocka_unit_test(no_object_cache),
 	};
 

@@ -283,15 +283,12 @@ static void test_as_dog_prints_it(void **state)
 	assert_string_equal(list(f, false), HEAD
 	    "s a            1   64 MB   12 MB  0.0 MB 2026-11-22 15:15    1ec8c      1         "
 	    "snap1  22\n"
-	    "  a            0   64 MB  4.0 MB  8.0 MB 2026-11-22 15:15    1ec8d      1             "
-	    " "
-	    "  22\n"
-	    "c b            0   64 MB  0.0 MB   12 MB 2026-11-22 15:15    1f1a5      1             "
-	    " "
-	    "  22\n"
-	    "  ec           0   64 MB  0.0 MB  0.0 MB 2026-11-22 15:15   3933f9    2:1             "
-	    " "
-	    "  22\n");
+	    "  a            0   64 MB  4.0 MB  8.0 MB 2026-11-22 15:15    1ec8d      "
+	    "1                22\n"
+	    "c b            0   64 MB  0.0 MB   12 MB 2026-11-22 15:15    1f1a5      "
+	    "1                22\n"
+	    "  ec           0   64 MB  0.0 MB  0.0 MB 2026-11-22 15:15   3933f9    "
+	    "2:1                22\n");
 }
 
 static void test_empty_cluster(void **state)
