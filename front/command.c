@@ -54,6 +54,27 @@ const char *command_usage(enum verb verb)
 		       "Asks the daemon to cache the objects of volumes that are attached from "
 		       "then on (1), or not (0). Daemons from 1.0 on have no object cache: there "
 		       "it is without effect.\n";
+	case VERB_SHEEP_INFO:
+		return "usage: echo TARGET[,TARGET...] > config/sheep_info\n"
+		       "The daemons that are used from now on, such as "
+		       "10.0.0.1:7000,10.0.0.2:7000; "
+		       "what is attached moves there, and nothing is lost.\n";
+	case VERB_IO_TIMEOUT:
+		return "usage: echo SECONDS > config/io_timeout, or 0\n"
+		       "How long a caller waits for I/O when no daemon can be reached, before it "
+		       "gets an error (EIO); 0: for ever.\n";
+	case VERB_FENCE_TIMEOUT:
+		return "usage: echo SECONDS > config/fence_timeout, or 0\n"
+		       "When a daemon can be neither reached nor proved dead: how long what it was "
+		       "asked is waited for, before it is written elsewhere; 0: for ever.\n";
+	case VERB_FENCED:
+		return "usage: echo TARGET > config/fenced\n"
+		       "Says that the daemon at that address will never run again: nobody waits "
+		       "for "
+		       "what it was asked. If it does run again, newer data may be overwritten.\n";
+	case VERB_ABORT:
+		return "usage: echo NAME > config/abort, as it is listed in volume/\n"
+		       "Frees everybody who waits for that volume, with errors, and detaches it.\n";
 	default:
 		return "this file is only read\n";
 	}
@@ -362,6 +383,29 @@ static int parse_knob(const char *text, size_t size, struct msg_command *c, char
 	return 0;
 }
 
+/* Seconds, 0 or "forever" for no limit. */
+static int parse_seconds(const char *text, size_t size, struct msg_command *c, char *sentence)
+{
+	struct word whole = {text, size}, words[WORDS_MAX];
+	size_t count = split(text, size, words);
+	uint64_t value = 0;
+
+	c->set = 1;
+	if (count == 1 && words[0].size == 7 && !memcmp(words[0].text, "forever", 7))
+		return 0;
+	if (count != 1 || words[0].size > 6)
+		return wrong(-EINVAL, sentence, &whole,
+		    "a time is a number of seconds from 0 to 999999; 0 means no limit");
+	for (size_t i = 0; i < words[0].size; i++) {
+		if (words[0].text[i] < '0' || words[0].text[i] > '9')
+			return wrong(-EINVAL, sentence, &whole,
+			    "a time is a number of seconds from 0 to 999999; 0 means no limit");
+		value = value * 10 + (uint64_t)(words[0].text[i] - '0');
+	}
+	c->size = value;
+	return 0;
+}
+
 int command_parse(
     enum verb verb, const char *text, size_t size, struct msg_command *c, char *sentence)
 {
@@ -385,6 +429,13 @@ int command_parse(
 	case VERB_PAGE_CACHE:
 	case VERB_OBJECT_CACHE:
 		return parse_knob(text, size, c, sentence);
+	case VERB_IO_TIMEOUT:
+	case VERB_FENCE_TIMEOUT:
+		return parse_seconds(text, size, c, sentence);
+	case VERB_SHEEP_INFO: /* the master knows what a target is */
+	case VERB_FENCED:
+		c->set = 1;
+		return 0;
 	default:
 		return parse_name(&whole, c, sentence);
 	}

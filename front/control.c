@@ -61,19 +61,13 @@ struct control *control_new(struct front *f)
 /* Only read, and what is read is one snapshot. */
 static bool is_table(enum verb verb)
 {
-	return verb >= VERB_LIST && verb <= VERB_SHEEP_INFO;
-}
-
-/* Answered by a table, not by a sentence. */
-static bool is_large(enum verb verb)
-{
-	return is_table(verb) && verb != VERB_SHEEP_INFO;
+	return verb >= VERB_LIST && verb <= VERB_FAILOVERS;
 }
 
 /* Its value is read, and it can be written. */
 static bool is_knob(enum verb verb)
 {
-	return verb == VERB_PAGE_CACHE || verb == VERB_OBJECT_CACHE;
+	return verb >= VERB_SHEEP_INFO && verb <= VERB_FENCE_TIMEOUT;
 }
 
 static struct open_file *by_fh(const struct control *c, uint64_t fh)
@@ -250,7 +244,7 @@ void control_read(struct control *c, fuse_req_t req, uint64_t fh, size_t size, o
 	} else if (o->req) {
 		fuse_reply_err(req, EBUSY);
 	} else {
-		start = is_table(o->verb) ? (size_t)offset : o->cursor;
+		start = o->cursor;
 		if (start > o->size)
 			start = o->size;
 		if (size > o->size - start)
@@ -299,7 +293,7 @@ bool control_answered(struct control *c, const struct msg_answered *answer, cons
 	o->number = 0;
 	o->req = NULL;
 	set_text(o, sentence);
-	if (o->opening && is_large(o->verb) && !error)
+	if (o->opening && is_table(o->verb) && !error)
 		error = -EIO;
 	if (o->opening) {
 		opened(c, o, req, error);
@@ -320,7 +314,7 @@ bool control_table(struct control *c, uint64_t number, int fd)
 	int seals = fcntl(fd, F_GET_SEALS);
 	fuse_req_t req;
 
-	if (!o || !is_large(o->verb)) {
+	if (!o || !is_table(o->verb)) {
 		close(fd);
 		return false;
 	}

@@ -65,8 +65,8 @@ static void add(struct front *f, const struct msg *m)
 static void start(struct front *f, struct msg *m)
 {
 	struct volume *v = volume_of(f, m);
-	int socket = msg_take_fd(m, 0), out = msg_take_fd(m, 1), in = msg_take_fd(m, 2);
-	int error = volume_start(v, m->generation, m->body.start_generation.slots, socket, out, in);
+	int socket = msg_take_fd(m, 0), in = msg_take_fd(m, 1);
+	int error = volume_start(v, m->generation, m->body.start_generation.blame, socket, in);
 
 	if (error)
 		refused(f, m, strerror(-error));
@@ -75,7 +75,8 @@ static void start(struct front *f, struct msg *m)
 static void serve(struct front *f, struct msg *m)
 {
 	struct volume *v = volume_of(f, m);
-	int error = volume_serve(v, msg_take_fd(m, 0), &m->body.serve_volume);
+	int device = msg_take_fd(m, 0), out = msg_take_fd(m, 1);
+	int error = volume_serve(v, device, out, &m->body.serve_volume);
 
 	if (error)
 		refused(f, m, strerror(-error));
@@ -108,6 +109,9 @@ static void on_message(struct chan *c, struct msg *m, void *arg)
 		break;
 	case MSG_FAIL_VOLUME:
 		fail(f, m);
+		break;
+	case MSG_SET_LIMITS:
+		volume_set_io_timeout(f, m->body.set_limits.io_timeout);
 		break;
 	case MSG_REMOVE_VOLUME:
 		volume_remove(volume_of(f, m));

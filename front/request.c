@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #define SLOT_BITS 8
 #define SLOT_MASK ((UINT64_C(1) << SLOT_BITS) - 1)
@@ -32,8 +33,8 @@ int request_next_slot(const struct request_table *t)
 	return t->nr_free ? t->free[t->nr_free - 1] : -1;
 }
 
-struct request *request_begin(struct request_table *t, uint32_t generation, uint64_t unique,
-    uint32_t op, uint64_t offset, uint32_t length)
+struct request *request_begin(
+    struct request_table *t, uint64_t unique, uint32_t op, uint64_t offset, uint32_t length)
 {
 	int slot = request_next_slot(t);
 	struct request *r;
@@ -44,13 +45,36 @@ struct request *request_begin(struct request_table *t, uint32_t generation, uint
 	r = &t->requests[slot];
 	r->id = ++t->serial << SLOT_BITS | (uint64_t)slot;
 	r->unique = unique;
-	r->generation = generation;
+	r->generation = 0;
 	r->op = op;
 	r->offset = offset;
 	r->length = length;
+	r->deaths = 0;
+	r->told = false;
 	r->answered = false;
 	r->error = 0;
 	return r;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct request *x = *(struct request *const *)a, *y = *(struct request *const *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+unsigned request_unanswered(struct request_table *t, struct request *list[SLOTS_PER_VOLUME])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->slots; i++) {
+		struct request *r = &t->requests[i];
+
+		if (r->id && !r->answered)
+			list[n++] = r;
+	}
+	qsort(list, n, sizeof *list, compare);
+	return n;
 }
 
 struct request *request_find(struct request_table *t, uint64_t id, uint32_t generation)

@@ -17,13 +17,16 @@
 #include <sys/queue.h>
 
 struct request {
-	uint64_t id;     /* never used twice; 0: the slot is free */
-	uint64_t unique; /* the kernel's number */
-	uint64_t offset; /* bytes */
-	uint32_t length; /* bytes */
-	uint32_t generation;
-	uint32_t op; /* enum request_op */
+	uint64_t id;         /* never used twice; 0: the slot is free */
+	uint64_t unique;     /* the kernel's number */
+	uint64_t offset;     /* bytes */
+	uint32_t length;     /* bytes */
+	uint32_t generation; /* the latest that was given it; 0: none */
+	uint32_t op;         /* enum request_op */
 	uint32_t slot;
+	uint64_t since;  /* milliseconds, the owner's clock: when it came */
+	unsigned deaths; /* workers that may have died of it */
+	bool told;       /* its caller got an error already; what becomes of it is not known yet */
 	bool answered;
 	int error;                  /* the answer */
 	STAILQ_ENTRY(request) next; /* the owner's, once answered */
@@ -44,8 +47,11 @@ void request_start(struct request_table *t, unsigned slots);
 int request_next_slot(const struct request_table *t);
 
 /* Enters a request into the next slot, which must be there. */
-struct request *request_begin(struct request_table *t, uint32_t generation, uint64_t unique,
-    uint32_t op, uint64_t offset, uint32_t length);
+struct request *request_begin(
+    struct request_table *t, uint64_t unique, uint32_t op, uint64_t offset, uint32_t length);
+
+/* Those that have no answer, as they came, into `list`.  Returns how many there are. */
+unsigned request_unanswered(struct request_table *t, struct request *list[SLOTS_PER_VOLUME]);
 
 /* The request that an answer is for, or NULL: there is none, or it has been answered. */
 struct request *request_find(struct request_table *t, uint64_t id, uint32_t generation);

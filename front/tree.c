@@ -34,7 +34,7 @@ struct node {
 	enum verb verb; /* of a control file */
 };
 
-enum { ROOT = FUSE_ROOT_ID, VDI, VOLUME, CONFIG, CLUSTER, NODE };
+enum { ROOT = FUSE_ROOT_ID, VDI, VOLUME, CONFIG, CLUSTER, NODE, STATUS };
 
 /* The numbers outlive this process: the kernel goes on using them. */
 static const struct node nodes[] = {
@@ -44,18 +44,25 @@ static const struct node nodes[] = {
     {CONFIG, ROOT, "config", "config", S_IFDIR | 0755, 0},
     {CLUSTER, ROOT, "cluster", "cluster", S_IFDIR | 0755, 0},
     {NODE, ROOT, "node", "node", S_IFDIR | 0755, 0},
+    {STATUS, ROOT, "status", "status", S_IFDIR | 0755, 0},
     {16, VDI, "mount", "vdi/mount", S_IFREG | 0600, VERB_MOUNT},
     {17, VDI, "unmount", "vdi/unmount", S_IFREG | 0600, VERB_UNMOUNT},
     {18, VDI, "create", "vdi/create", S_IFREG | 0600, VERB_CREATE},
     {19, VDI, "list", "vdi/list", S_IFREG | 0444, VERB_LIST},
     {20, VDI, "snapshot", "vdi/snapshot", S_IFREG | 0600, VERB_SNAPSHOT},
     {21, VDI, "clone", "vdi/clone", S_IFREG | 0600, VERB_CLONE},
-    {32, CONFIG, "sheep_info", "config/sheep_info", S_IFREG | 0444, VERB_SHEEP_INFO},
+    {32, CONFIG, "sheep_info", "config/sheep_info", S_IFREG | 0644, VERB_SHEEP_INFO},
     {33, CONFIG, "page_cache", "config/page_cache", S_IFREG | 0644, VERB_PAGE_CACHE},
     {34, CONFIG, "object_cache", "config/object_cache", S_IFREG | 0644, VERB_OBJECT_CACHE},
+    {35, CONFIG, "io_timeout", "config/io_timeout", S_IFREG | 0644, VERB_IO_TIMEOUT},
+    {36, CONFIG, "fence_timeout", "config/fence_timeout", S_IFREG | 0644, VERB_FENCE_TIMEOUT},
+    {37, CONFIG, "fenced", "config/fenced", S_IFREG | 0600, VERB_FENCED},
+    {38, CONFIG, "abort", "config/abort", S_IFREG | 0600, VERB_ABORT},
     {48, CLUSTER, "info", "cluster/info", S_IFREG | 0444, VERB_CLUSTER_INFO},
     {64, NODE, "list", "node/list", S_IFREG | 0444, VERB_NODE_LIST},
     {65, NODE, "info", "node/info", S_IFREG | 0444, VERB_NODE_INFO},
+    {80, STATUS, "workers", "status/workers", S_IFREG | 0444, VERB_WORKERS},
+    {81, STATUS, "failovers", "status/failovers", S_IFREG | 0444, VERB_FAILOVERS},
 };
 
 #define NR_NODES (sizeof nodes / sizeof nodes[0])

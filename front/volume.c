@@ -4,6 +4,7 @@
  *
  * Requests: the session reads each into a free slot (volume_place), it enters the table and a
  * batch, the batch goes to the worker when the device's turn is over; without a slot it waits.
+ * Without a worker requests gather in the table, and the next generation is given them.
  * Answers: small ones go to the kernel at once; what is beyond TURN_BYTES of payload waits for the
  * next turns of the loop, so that one volume's large reads do not hold up another's small ones.
  */
@@ -17,10 +18,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TURN_BYTES (128 * 1024)
 #define IDLE_SECONDS 10
+#define EXPIRY_TICK 250  /* milliseconds between two looks at who has waited too long */
+#define DEATHS_SUSPECT 2 /* of workers that a request was given to */
+#define DEATHS_MAX 3     /* then it is answered EIO */
 
 /* ---- towards the worker ---- */
 
@@ -34,17 +39,56 @@ static void send_batch(struct volume *v)
 	v->nr_batch = 0;
 }
 
-/* Enters a request into the table and the batch; there is a slot. */
-static void enter(struct volume *v, uint64_t unique, uint32_t op, uint64_t offset, uint32_t length)
+/* Puts a request that is in the table into the batch. */
+static void give(struct volume *v, struct request *r)
 {
-	const struct request *r =
-	    request_begin(&v->table, v->generation, unique, op, offset, length);
-
-	v->front->latest = v;
-	v->batch[v->nr_batch++] = (struct record_request){
-	    .id = r->id, .offset = offset, .length = length, .slot = r->slot, .op = op};
+	v->batch[v->nr_batch++] = (struct record_request){.id = r->id,
+	    .offset = r->offset,
+	    .length = r->length,
+	    .slot = r->slot,
+	    .op = r->op,
+	    .again = r->generation != 0};
+	r->generation = v->generation;
 	if (v->nr_batch == BATCH_MAX)
 		send_batch(v);
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Enters a request into the table; there is a slot. */
+static void enter(struct volume *v, uint64_t unique, uint64_t since, uint32_t op, uint64_t offset,
+    uint32_t length)
+{
+	struct request *r = request_begin(&v->table, unique, op, offset, length);
+
+	r->since = since;
+	v->front->latest = v;
+	if (v->worker && !v->singly)
+		give(v, r);
+}
+
+/* Gives the worker what it was not given yet.  While one is suspected to have killed workers, the
+ * oldest alone: then the next death tells which it is. */
+static void give_all(struct volume *v)
+{
+	struct request *list[SLOTS_PER_VOLUME];
+	unsigned n = request_unanswered(&v->table, list);
+
+	if (!v->worker)
+		return;
+	v->singly = false;
+	for (unsigned i = 0; i < n; i++)
+		v->singly = v->singly || list[i]->deaths >= DEATHS_SUSPECT;
+	for (unsigned i = 0; i < n && (!v->singly || i == 0); i++)
+		if (list[i]->generation != v->generation)
+			give(v, list[i]);
+	send_batch(v);
 }
 
 /* ---- towards the kernel ---- */
@@ -54,8 +98,8 @@ static void reply(struct volume *v, struct request *r)
 	struct fuse_write_out written = {.size = r->length};
 
 	v->turn_bytes += r->length;
-	if (!v->session)
-		; /* unmounted meanwhile: nobody waits any more */
+	if (!v->session || r->told)
+		; /* unmounted meanwhile, or told an error: nobody waits any more */
 	else if (r->op == REQUEST_READ)
 		session_reply(
 		    v->session, r->unique, r->error, arena_slot(&v->in, r->slot), r->length);
@@ -75,7 +119,7 @@ static void resume(struct volume *v)
 	while ((slot = request_next_slot(&v->table)) >= 0 && (w = waiting_take(&v->waiting))) {
 		if (w->op == REQUEST_WRITE)
 			memcpy(arena_slot(&v->out, (unsigned)slot), w->payload, w->length);
-		enter(v, w->unique, w->op, w->offset, w->length);
+		enter(v, w->unique, w->since, w->op, w->offset, w->length);
 		free(w);
 	}
 	send_batch(v);
@@ -117,10 +161,10 @@ static void drop_worker(struct volume *v)
 	v->nr_batch = 0;
 }
 
-/* Its callers wait until the master says what becomes of the volume. */
+/* Its callers wait for the next one. */
 static void misbehaved(struct volume *v, const char *why)
 {
-	log_warning("volume %s: its worker is given up: %s", v->name, why);
+	log_debug("volume %s: its worker is given up: %s", v->name, why);
 	drop_worker(v);
 	orders_worker_misbehaved(v->front, v, why);
 }
@@ -150,6 +194,8 @@ static void on_worker_message(struct chan *c, struct msg *m, void *arg)
 	}
 	v->face.allocated = m->body.answers.allocated;
 	reply_some(v);
+	if (v->singly)
+		give_all(v);
 }
 
 static void on_worker_ended(struct chan *c, int error, const char *why, void *arg)
@@ -213,20 +259,113 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 		log_debug("volume %s: its pages cannot be given back", v->name);
 }
 
+/* ---- callers that wait for a limited time ---- */
+
+/* Its caller gets an error; it keeps its slot until it is known to be done (rule 4). */
+static void tell(struct volume *v, struct request *r, int error)
+{
+	if (v->session && !r->told)
+		session_reply(v->session, r->unique, error, NULL, 0);
+	r->told = true;
+}
+
+/* Every slot belongs to one of which nothing is known: nobody may hang on that. */
+static bool all_are_told(struct volume *v)
+{
+	for (unsigned i = 0; i < v->table.slots; i++)
+		if (!v->table.requests[i].id || !v->table.requests[i].told)
+			return false;
+	return v->table.slots != 0;
+}
+
+static void expire_later(struct volume *v)
+{
+	static const struct timeval interval = {0, EXPIRY_TICK * 1000};
+
+	if (v->front->io_timeout && !event_pending(v->expiry, EV_TIMEOUT, NULL))
+		event_add(v->expiry, &interval);
+}
+
+static unsigned expire_requests(struct volume *v, uint64_t before)
+{
+	struct request *list[SLOTS_PER_VOLUME];
+	unsigned n = request_unanswered(&v->table, list), told = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (list[i]->told || list[i]->since > before)
+			continue;
+		tell(v, list[i], -EIO);
+		told++;
+	}
+	return told;
+}
+
+static unsigned expire_waiting(struct volume *v, uint64_t before)
+{
+	const struct waiting *first;
+	unsigned told = 0;
+
+	while (
+	    (first = waiting_first(&v->waiting)) && (first->since <= before || all_are_told(v))) {
+		struct waiting *w = waiting_take(&v->waiting);
+
+		if (v->session)
+			session_reply(v->session, w->unique, -EIO, NULL, 0);
+		free(w);
+		told++;
+	}
+	return told;
+}
+
+static void on_expiry(evutil_socket_t fd, short what, void *arg)
+{
+	struct volume *v = arg;
+	uint64_t limit = (uint64_t)v->front->io_timeout * 1000, told;
+
+	(void)fd;
+	(void)what;
+	if (!limit || !v->session || now() < limit)
+		return;
+	told = expire_requests(v, now() - limit);
+	told += expire_waiting(v, now() - limit);
+	if (told)
+		log_warning(
+		    "volume %s: %u requests were not done within %u s (config/io_timeout); their "
+		    "callers get EIO",
+		    v->name, (unsigned)told, v->front->io_timeout);
+	if (request_in_flight(&v->table) || waiting_first(&v->waiting))
+		expire_later(v);
+}
+
+void volume_set_io_timeout(struct front *f, unsigned seconds)
+{
+	struct volume *v;
+
+	f->io_timeout = seconds;
+	TAILQ_FOREACH (v, &f->volumes, link)
+		if (request_in_flight(&v->table) || waiting_first(&v->waiting))
+			expire_later(v);
+}
+
+/* ---- requests ---- */
+
 static void submit(struct volume *v, uint64_t unique, uint32_t op, uint64_t offset, uint32_t length)
 {
 	const uint8_t *payload = op == REQUEST_WRITE ? v->front->scratch + KERNEL_HEAD_SIZE : NULL;
 
-	if (v->error || !v->out.base) {
-		session_reply(v->session, unique, v->error ? v->error : -EIO, NULL, 0);
+	if (v->error) {
+		session_reply(v->session, unique, v->error, NULL, 0);
 		return;
 	}
 	if (request_next_slot(&v->table) >= 0)
-		enter(v, unique, op, offset, length);
-	else if (waiting_add(&v->waiting, unique, op, offset, length, payload))
+		enter(v, unique, now(), op, offset, length);
+	else if (all_are_told(v))
+		session_reply(v->session, unique, -EIO, NULL, 0);
+	else if (waiting_add(&v->waiting, unique, now(), op, offset, length, payload))
 		session_reply(v->session, unique, -ENOMEM, NULL, 0);
 	if (!v->active)
 		note_activity(v);
+	expire_later(v);
 }
 
 /* Reading ends at the end of the volume. */
@@ -407,44 +546,91 @@ int volume_add(struct front *f, uint32_t number, const char *name, bool read_onl
 	file_init(v, read_only);
 	v->reply_turn = evtimer_new(f->base, on_reply_turn, v);
 	v->idle = evtimer_new(f->base, on_idle, v);
+	v->expiry = evtimer_new(f->base, on_expiry, v);
 	insert(f, v);
-	if (v->reply_turn && v->idle)
+	if (v->reply_turn && v->idle && v->expiry)
 		return 0;
 	volume_remove(v);
 	return -ENOMEM;
 }
 
-int volume_start(struct volume *v, uint32_t generation, unsigned slots, int socket, int out, int in)
+/* Whoever kills one worker after the other is given to no other. */
+static void condemn(struct volume *v, struct request *r)
 {
-	int error = -EEXIST;
+	static const char *const names[] = {
+	    [REQUEST_READ] = "read", [REQUEST_WRITE] = "write", [REQUEST_FLUSH] = "flush"};
 
-	if (v->out.base || v->worker || v->error) {
-		close(socket);
-		close(out);
-		close(in);
-		return error;
+	log_error("volume %s: %u workers died of a %s of %" PRIu32 " bytes at %" PRIu64
+		  "; it is answered EIO",
+	    v->name, r->deaths, names[r->op], r->length, r->offset);
+	r->error = -EIO;
+	reply(v, r);
+}
+
+/* A worker has died, perhaps of one of those that it had. */
+static void blame_requests(struct volume *v)
+{
+	struct request *list[SLOTS_PER_VOLUME];
+	unsigned n = request_unanswered(&v->table, list);
+
+	for (unsigned i = 0; i < n; i++)
+		if (list[i]->generation == v->generation && ++list[i]->deaths == DEATHS_MAX)
+			condemn(v, list[i]);
+}
+
+/* What the worker said before its end counts, and leaves its `in`. */
+static void finish_generation(struct volume *v)
+{
+	if (v->worker)
+		chan_exhaust(v->worker);
+	drop_worker(v);
+	while (!STAILQ_EMPTY(&v->replies)) {
+		v->turn_bytes = 0;
+		reply_some(v);
 	}
+	arena_close(&v->in);
+}
+
+int volume_start(struct volume *v, uint32_t generation, bool blame, int socket, int in)
+{
+	int error;
+
+	if (!v->out.base) {
+		close(socket);
+		close(in);
+		return -EINVAL;
+	}
+	finish_generation(v);
+	if (blame)
+		blame_requests(v);
+	v->error = 0;
 	v->generation = generation;
 	v->worker = chan_open(
 	    v->front->base, socket, KIND_FRONT, KIND_VOLUME, TALK_SERVING, &worker_calls, v);
-	error = arena_map(&v->out, out, slots, true);
-	if (error) {
-		close(in);
-		return error;
-	}
-	error = arena_map(&v->in, in, slots, false);
+	error = arena_map(&v->in, in, v->table.slots, false);
 	if (error)
 		return error;
-	request_start(&v->table, slots);
-	return v->worker ? 0 : -ENOMEM;
+	if (!v->worker)
+		return -ENOMEM;
+	give_all(v);
+	return 0;
 }
 
-int volume_serve(struct volume *v, int device, const struct msg_serve_volume *what)
+int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what)
 {
-	if (v->session || v->ended) {
+	int error;
+
+	if (v->session || v->ended || v->out.base) {
 		close(device);
+		close(out);
 		return -EEXIST;
 	}
+	error = arena_map(&v->out, out, what->slots, true);
+	if (error) {
+		close(device);
+		return error;
+	}
+	request_start(&v->table, what->slots);
 	v->face.size = what->size;
 	v->face.allocated = what->allocated;
 	v->face.read_only = what->read_only;
@@ -456,32 +642,20 @@ int volume_serve(struct volume *v, int device, const struct msg_serve_volume *wh
 
 void volume_fail(struct volume *v, int error)
 {
+	struct request *list[SLOTS_PER_VOLUME];
 	struct waiting *w;
+	unsigned n;
 
+	finish_generation(v);
 	v->error = session_errno(error);
-	drop_worker(v);
-	while (!STAILQ_EMPTY(&v->replies)) {
-		v->turn_bytes = 0;
-		reply_some(v);
-	}
-	for (unsigned i = 0; i < v->table.slots; i++) {
-		struct request *r = &v->table.requests[i];
-
-		if (r->id) {
-			r->error = v->error;
-			reply(v, r);
-		}
-	}
+	n = request_unanswered(&v->table, list);
+	for (unsigned i = 0; i < n; i++)
+		tell(v, list[i], v->error);
 	while ((w = waiting_take(&v->waiting))) {
 		if (v->session)
 			session_reply(v->session, w->unique, v->error, NULL, 0);
 		free(w);
 	}
-	request_start(&v->table, 0);
-	event_del(v->idle);
-	event_del(v->reply_turn);
-	arena_close(&v->out);
-	arena_close(&v->in);
 	resume(v);
 }
 
@@ -499,6 +673,8 @@ void volume_remove(struct volume *v)
 		event_free(v->reply_turn);
 	if (v->idle)
 		event_free(v->idle);
+	if (v->expiry)
+		event_free(v->expiry);
 	TAILQ_REMOVE(&v->front->volumes, v, link);
 	if (v->front->latest == v)
 		v->front->latest = NULL;

@@ -41,16 +41,18 @@ struct volume {
 	struct volume_face face;
 	struct session *session; /* NULL: not yet, or not any more */
 	struct chan *worker;     /* the data socket; NULL: not yet, or not any more */
-	struct arena out, in;
+	struct arena out, in;    /* `in`: the generation's */
 	struct request_table table;
 	struct waiting_list waiting; /* for a slot: empty while one is free */
+	bool singly;                 /* one request at a time, for some worker died of one */
 	unsigned nr_batch;
 	struct record_request batch[BATCH_MAX];
 	STAILQ_HEAD(, request) replies; /* answered; the kernel is told in the next turns */
 	size_t turn_bytes;              /* of payload given to the kernel in this turn */
 	struct event *reply_turn;
-	struct event *idle; /* pending while `out` may hold pages */
-	bool active;        /* since the idle event was set */
+	struct event *expiry; /* pending while callers wait and do so for a limited time */
+	struct event *idle;   /* pending while `out` may hold pages */
+	bool active;          /* since the idle event was set */
 };
 
 /* Shows a placeholder.  Returns 0, or -EEXIST when the number or the name is there, -ENOMEM. */
@@ -61,18 +63,23 @@ struct volume *volume_by_number(const struct front *f, uint32_t number);
 struct volume *volume_by_name(const struct front *f, const char *name);
 struct volume *volume_by_node(const struct front *f, uint64_t node);
 
+/* Its own FUSE device and its `out` are there, owned from now on (also on failure).  Requests wait
+ * for the first generation.  Returns 0 or -errno; -EEXIST: it has them already. */
+int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what);
+
 /*
- * A generation begins: data socket, `out` and `in` of `slots` slots.  The descriptors are owned
- * from now on (also on failure).  Returns 0 or -errno; -EEXIST while another one lives.
+ * A generation begins, with data socket and `in`; the descriptors are owned from now on (also on
+ * failure).  The worker of the one before is dead: what it still said counts; then the new one is
+ * given all that is unanswered.  blame: a request may have been its end.  Returns 0 or -errno.
  */
-int volume_start(
-    struct volume *v, uint32_t generation, unsigned slots, int socket, int out, int in);
+int volume_start(struct volume *v, uint32_t generation, bool blame, int socket, int in);
 
-/* Its own FUSE device is there. Owns it from now on.  Returns 0, -EEXIST or -ENOMEM. */
-int volume_serve(struct volume *v, int device, const struct msg_serve_volume *what);
-
-/* Everything in flight and everything to come gets `error`; socket and arenas are closed. */
+/* Everything in flight and everything to come gets `error`, until a generation is started again: it
+ * is given what is not known to have been done. */
 void volume_fail(struct volume *v, int error);
+
+/* How long callers wait for I/O from now on, in seconds; 0: for ever. */
+void volume_set_io_timeout(struct front *f, unsigned seconds);
 
 /* Forgets it. */
 void volume_remove(struct volume *v);

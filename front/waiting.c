@@ -19,8 +19,13 @@ int waiting_full(const struct waiting_list *l)
 	return l->bytes >= WAITING_BYTES_MAX;
 }
 
-int waiting_add(struct waiting_list *l, uint64_t unique, uint32_t op, uint64_t offset,
-    uint32_t length, const void *payload)
+const struct waiting *waiting_first(const struct waiting_list *l)
+{
+	return STAILQ_FIRST(&l->list);
+}
+
+int waiting_add(struct waiting_list *l, uint64_t unique, uint64_t since, uint32_t op,
+    uint64_t offset, uint32_t length, const void *payload)
 {
 	size_t cost = sizeof(struct waiting) + (payload ? length : 0);
 	struct waiting *w = malloc(cost);
@@ -28,6 +33,7 @@ int waiting_add(struct waiting_list *l, uint64_t unique, uint32_t op, uint64_t o
 	if (!w)
 		return -ENOMEM;
 	w->unique = unique;
+	w->since = since;
 	w->op = op;
 	w->offset = offset;
 	w->length = length;

@@ -18,7 +18,7 @@
 
 struct waiting {
 	STAILQ_ENTRY(waiting) next;
-	uint64_t unique, offset;
+	uint64_t unique, offset, since; /* since: as in struct request */
 	uint32_t op, length;
 	size_t cost; /* bytes of memory */
 	uint8_t payload[];
@@ -35,8 +35,11 @@ void waiting_init(struct waiting_list *l);
 int waiting_full(const struct waiting_list *l);
 
 /* Puts a request at the end; payload (NULL: none) of `length` bytes is copied.  0 or -ENOMEM. */
-int waiting_add(struct waiting_list *l, uint64_t unique, uint32_t op, uint64_t offset,
-    uint32_t length, const void *payload);
+int waiting_add(struct waiting_list *l, uint64_t unique, uint64_t since, uint32_t op,
+    uint64_t offset, uint32_t length, const void *payload);
+
+/* The first one, which stays, or NULL. */
+const struct waiting *waiting_first(const struct waiting_list *l);
 
 /* Takes the first one out, or NULL; the caller frees it with free(3). */
 struct waiting *waiting_take(struct waiting_list *l);

@@ -27,6 +27,9 @@
 
 #define LAMB_STORE_MAGIC "lamb store " /* what the file "config" of a lamb's store begins with */
 
+#define CONNECTIONS_MAX 32 /* of one generation to its daemon, its witness included */
+#define PASTS_MAX 8        /* daemons of a volume that are not settled */
+
 #define CONTROL_FD 3 /* a child's conversation with its master */
 
 #endif

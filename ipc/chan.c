@@ -178,17 +178,15 @@ static void hand_out(struct chan *c, struct msg *m)
 	msg_drop_fds(m);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+/* At most so many messages; 0: all. */
+static void receive(struct chan *c, unsigned most)
 {
-	struct chan *c = arg;
 	const char *why;
 	struct msg m;
 	int n = 1;
 
-	(void)fd;
-	(void)what;
 	chan_enter(c);
-	for (unsigned turn = 0; turn < TURN_MAX && !c->closed; turn++) {
+	for (unsigned turn = 0; (!most || turn < most) && !c->closed; turn++) {
 		n = msg_receive(c->fd, &c->edge, &m, &why);
 		if (n <= 0)
 			break;
@@ -201,6 +199,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	else if (n < 0 && n != -EAGAIN)
 		chan_over(c, n, n == -EBADMSG ? why : "receiving failed");
 	chan_leave(c);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	receive(arg, TURN_MAX);
+}
+
+void chan_exhaust(struct chan *c)
+{
+	if (!c->over && !c->closed)
+		receive(c, 0);
 }
 
 struct chan *chan_open(struct event_base *base, int fd, enum kind self, enum kind peer,

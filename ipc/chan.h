@@ -34,6 +34,9 @@ struct chan_calls {
 struct chan *chan_open(struct event_base *base, int fd, enum kind self, enum kind peer,
     enum talk talk, const struct chan_calls *calls, void *arg);
 
+/* Hands out all that lies there, and the end if that has come. */
+void chan_exhaust(struct chan *c);
+
 /* Ends the conversation and frees the channel; queued messages are lost. NULL is fine. */
 void chan_close(struct chan *c);
 

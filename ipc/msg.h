@@ -28,19 +28,25 @@ enum request_op {
  * a knob's value is the sentence of the answer, and `set` tells whether `size` is its new one.
  */
 enum verb {
-	VERB_MOUNT = 1,    /* name, tag or snap_id */
-	VERB_UNMOUNT,      /* name, tag or snap_id */
-	VERB_CREATE,       /* name, size; shift, copies, policy (0: the cluster's default) */
-	VERB_SNAPSHOT,     /* name, tag: of the new snapshot */
-	VERB_CLONE,        /* name, tag or snap_id: of the snapshot; other: the new volume */
-	VERB_LIST,         /* vdi/list */
-	VERB_CLUSTER_INFO, /* cluster/info */
-	VERB_NODE_LIST,    /* node/list */
-	VERB_NODE_INFO,    /* node/info */
-	VERB_SHEEP_INFO,   /* config/sheep_info */
-	VERB_PAGE_CACHE,   /* config/page_cache: 0 or 1 */
-	VERB_OBJECT_CACHE, /* config/object_cache: 0 or 1 */
-	VERB_LAST = VERB_OBJECT_CACHE
+	VERB_MOUNT = 1,     /* name, tag or snap_id */
+	VERB_UNMOUNT,       /* name, tag or snap_id */
+	VERB_CREATE,        /* name, size; shift, copies, policy (0: the cluster's default) */
+	VERB_SNAPSHOT,      /* name, tag: of the new snapshot */
+	VERB_CLONE,         /* name, tag or snap_id: of the snapshot; other: the new volume */
+	VERB_LIST,          /* vdi/list */
+	VERB_CLUSTER_INFO,  /* cluster/info */
+	VERB_NODE_LIST,     /* node/list */
+	VERB_NODE_INFO,     /* node/info */
+	VERB_WORKERS,       /* status/workers */
+	VERB_FAILOVERS,     /* status/failovers */
+	VERB_SHEEP_INFO,    /* config/sheep_info; its new value is the text */
+	VERB_PAGE_CACHE,    /* config/page_cache: 0 or 1 */
+	VERB_OBJECT_CACHE,  /* config/object_cache: 0 or 1 */
+	VERB_IO_TIMEOUT,    /* config/io_timeout: seconds, 0: for ever */
+	VERB_FENCE_TIMEOUT, /* config/fence_timeout: seconds, 0: for ever */
+	VERB_FENCED,        /* config/fenced; the text is the address of a daemon */
+	VERB_ABORT,         /* config/abort; name, tag or snap_id */
+	VERB_LAST = VERB_ABORT
 };
 
 /* The head of every message on the wire. */

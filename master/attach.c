@@ -4,7 +4,6 @@
  */
 #include "master/attach.h"
 
-#include "include/words.h"
 #include "ipc/log.h"
 #include "master/command.h"
 #include "master/detach.h"
@@ -13,116 +12,28 @@
 #include "master/locks.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/seek.h"
 #include "master/volume.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define PAUSE 300        /* milliseconds before the list of targets is tried again */
-#define CONNECT_MIN 1000 /* milliseconds that one target gets at least */
-
-/* ---- the targets ---- */
-
-static unsigned connect_limit(const struct volume *v)
-{
-	unsigned all = v->master->conf->timeout * 1000;
-	unsigned each = all / (v->trial->list->count + 1);
-
-	return each < CONNECT_MIN ? CONNECT_MIN : each;
-}
-
-static void try_next(struct volume *v);
-
-/* This target did not do; the next one, or the first again after a pause. */
-static void try_elsewhere(struct volume *v, const char *why)
-{
-	static const struct timeval pause = {0, PAUSE * 1000};
-
-	v->state = VOLUME_DIALLING;
-	log_debug("volume %s: %s: %s", v->shown,
-	    trial_target(v->trial) ? trial_target(v->trial)->text : "", why);
-	trial_failed(v->trial, why);
-	if (trial_target(v->trial)) {
-		try_next(v);
-		return;
-	}
-	trial_again(v->trial);
-	event_add(v->pause, &pause);
-}
-
-static void on_dialled(int fd, void *arg)
-{
-	struct volume *v = arg;
-	const struct target *target = trial_target(v->trial);
-	int error;
-
-	v->dial = NULL;
-	if (fd < 0) {
-		try_elsewhere(v, strerror(-fd));
-		return;
-	}
-	error = generation_start(v, target, fd);
-	if (error) {
-		detach_after(v, error,
-		    "volume %s was not attached: its worker cannot be started: %s", v->shown,
-		    strerror(-error));
-		return;
-	}
-	v->state = VOLUME_STARTING;
-}
-
-static void try_next(struct volume *v)
-{
-	v->dial =
-	    dial_start(v->master->base, trial_target(v->trial), connect_limit(v), on_dialled, v);
-	if (!v->dial)
-		detach_after(v, -ENOMEM, "volume %s was not attached: out of memory", v->shown);
-}
-
-/* A lock that an earlier worker of ours left is released first. */
-void attach_again(struct volume *v)
-{
-	if (v->state != VOLUME_DIALLING || v->dial || locks_hold_up(v->master, &v->name))
-		return;
-	event_del(v->pause);
-	try_next(v);
-}
-
-/* The daemon's doing, or at least not a fault of ours. */
-static bool is_daemon_word(int status)
-{
-	static const int words[] = {EXIT_REFUSED, EXIT_DAEMON_LOST, EXIT_DAEMON_MUTE,
-	    EXIT_DAEMON_LIES, EXIT_VOLUME_CHANGED};
-
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (WIFEXITED(status) && WEXITSTATUS(status) == words[i])
-			return true;
-	return false;
-}
-
-/* A worker that broke may have been broken by what this daemon said; where every daemon does it,
- * trying again is of no use. */
-void attach_worker_ended(struct volume *v, const char *words)
-{
-	struct generation *g = &v->generation;
-
-	if (g->refused && !g->elsewhere)
-		detach_after(v, g->refused, "%s", g->sentence);
-	else if (!g->refused && !is_daemon_word(g->process.status) &&
-		 v->trial->at + 1 == v->trial->list->count)
-		detach_after(
-		    v, -EIO, "volume %s was not attached: its worker ended: %s", v->shown, words);
-	else
-		try_elsewhere(v, g->refused ? g->sentence : words);
-}
 
 void attach_is_late(struct volume *v)
 {
 	char targets[SENTENCE_MAX];
 
+	if (v->state == VOLUME_RECOVERING) {
+		trial_describe(v->trial, targets, sizeof targets);
+		command_answer(v->attach, -ETIMEDOUT,
+		    "volume %s does not serve again after %u s (--timeout), and is still being "
+		    "tried: "
+		    "%s",
+		    v->shown, v->master->conf->timeout, targets);
+		v->attach = NULL;
+		return;
+	}
 	if (v->state == VOLUME_MOUNTING) {
 		detach_after(v, -ETIMEDOUT,
 		    "volume %s was not attached within %u s (--timeout): its mount is not served",
@@ -134,14 +45,40 @@ void attach_is_late(struct volume *v)
 	    v->shown, v->master->conf->timeout, targets);
 }
 
+/* One that failed is tried again: who has it open goes on with it. */
+static void revive(struct volume *v, struct command *c)
+{
+	v->attach = c;
+	v->state = VOLUME_RECOVERING;
+	memset(&v->history, 0, sizeof v->history);
+	volume_set_timer(v, v->master->conf->timeout * 1000);
+	seek_begin(v);
+}
+
+void attach_revived(struct volume *v)
+{
+	struct command *c = v->attach;
+
+	v->attach = NULL;
+	volume_clear_timer(v);
+	command_answer(c, 0, "%s", v->generation.sentence);
+}
+
+void attach_failed(struct volume *v, const char *why)
+{
+	struct command *c = v->attach;
+
+	v->attach = NULL;
+	volume_clear_timer(v);
+	command_answer(c, -EIO, "volume %s has failed again: %s", v->shown, why);
+}
+
 void attach_begin(struct master *m, struct command *c)
 {
 	struct volume *v = volume_find(m, &c->name);
 
 	if (v && v->state == VOLUME_FAILED) {
-		command_answer(c, -EEXIST,
-		    "volume %s is attached and has failed; write its name to vdi/unmount first",
-		    c->shown);
+		revive(v, c);
 		return;
 	}
 	if (v) {
@@ -162,8 +99,9 @@ void attach_begin(struct master *m, struct command *c)
 		return;
 	}
 	volume_set_timer(v, m->conf->timeout * 1000);
+	past_take_over(v);
 	locks_release_again(m, &v->name);
-	attach_again(v);
+	seek_begin(v);
 }
 
 /* ---- the mount ---- */
@@ -172,7 +110,6 @@ static void on_mounted(int error, const char *text, void *arg)
 {
 	struct volume *v = arg;
 	struct mountinfo info;
-	int fds[3];
 
 	(void)text;
 	v->errand = NULL;
@@ -189,9 +126,8 @@ static void on_mounted(int error, const char *text, void *arg)
 	v->mount_id = info.id;
 	v->connection = info.device;
 	v->serving = true;
-	generation_take_fds(&v->generation, fds);
-	front_serve_volume(v->master, v, v->device, fds);
-	v->device = -1;
+	front_serve_volume(v->master, v);
+	front_start_generation(v->master, v);
 }
 
 static int mount_file(struct volume *v)
@@ -212,10 +148,7 @@ void attach_ready(struct volume *v)
 {
 	int error;
 
-	if (v->state != VOLUME_STARTING)
-		return;
 	v->state = VOLUME_MOUNTING;
-	v->master->daemon = v->generation.target;
 	front_add_volume(v->master, v);
 	v->shown_by_front = true;
 	error = mount_file(v);

@@ -46,7 +46,7 @@ struct cluster {
 	struct trial *trial;
 	struct dial *dial;
 	struct event *pause;
-	const struct target *target;
+	struct target target;
 	char refused[TARGET_ERROR_MAX]; /* what it said before it ended; empty: nothing */
 	TAILQ_HEAD(, order) orders;
 	unsigned nr_orders;
@@ -55,18 +55,33 @@ struct cluster {
 	struct nodes *nodes;
 	bool met_waiting; /* a target in this round whose cluster waits */
 	bool settle;      /* for such a one */
+	bool leaving;     /* for other targets, when what it has been given is done */
 	bool stopping;
 };
 
 /* ---- orders ---- */
 
+static void leave_when_idle(struct cluster *c)
+{
+	const struct order *o;
+
+	TAILQ_FOREACH (o, &c->orders, link)
+		if (o->sent)
+			return;
+	if (c->leaving && c->state == SERVING)
+		process_kill(&c->process, "there are other targets");
+}
+
 static void order_free(struct order *o)
 {
-	TAILQ_REMOVE(&o->cluster->orders, o, link);
-	o->cluster->nr_orders--;
+	struct cluster *c = o->cluster;
+
+	TAILQ_REMOVE(&c->orders, o, link);
+	c->nr_orders--;
 	event_free(o->limit);
 	free(o->failed);
 	free(o);
+	leave_when_idle(c);
 }
 
 __attribute__((format(printf, 3, 4))) static void order_answer(
@@ -207,9 +222,9 @@ static void serve(struct cluster *c)
 	struct order *o;
 
 	c->state = SERVING;
-	c->master->daemon = c->target;
+	snprintf(c->master->daemon, sizeof c->master->daemon, "%s", c->target.text);
 	chan_talk(c->process.chan, TALK_SERVING);
-	log_debug("the cluster worker serves, through %s", c->target->text);
+	log_debug("the cluster worker serves, through %s", c->target.text);
 	TAILQ_FOREACH (o, &c->orders, link)
 		if (!o->sent)
 			order_send(o);
@@ -326,10 +341,11 @@ static void on_ended(const char *words, void *arg)
 	struct cluster *c = arg;
 	bool served = c->state == SERVING, starting = c->state == STARTING;
 
-	if (served)
+	if (served && !c->leaving)
 		log_warning(
 		    "the cluster worker ended: %s; it is started again when it is needed", words);
 	c->state = IDLE;
+	c->leaving = false;
 	nodes_forget(c->nodes);
 	settle_sent_orders(c, words);
 	if (c->stopping) {
@@ -363,7 +379,7 @@ static int start_process(struct cluster *c, int fd)
 	}
 	c->refused[0] = 0;
 	send_start_cluster(c->process.chan, 0, 0, &start, NULL, 0, NULL);
-	send_daemon(c->process.chan, 0, 0, &daemon, c->target->text, strlen(c->target->text), &fd);
+	send_daemon(c->process.chan, 0, 0, &daemon, c->target.text, strlen(c->target.text), &fd);
 	return 0;
 }
 
@@ -377,7 +393,7 @@ static void on_dialled(int fd, void *arg)
 		try_elsewhere(c, strerror(-fd));
 		return;
 	}
-	c->target = trial_target(c->trial);
+	c->target = *trial_target(c->trial);
 	error = start_process(c, fd);
 	if (error)
 		try_elsewhere(c, strerror(-error));
@@ -425,7 +441,7 @@ static void order_begin(struct order *o)
 
 	restart_limit(o, c->master->conf->timeout * 1000);
 	/* one whose conversation is over is about to be reaped, and then the next is started */
-	if (c->state == SERVING && c->process.chan)
+	if (c->state == SERVING && c->process.chan && !c->leaving)
 		order_send(o);
 	else if (c->state == IDLE && !c->process.lives)
 		try_next(c);
@@ -459,6 +475,23 @@ int cluster_release(struct master *m, uint32_t vid,
 	return 0;
 }
 
+void cluster_elsewhere(struct master *m)
+{
+	struct cluster *c = m->cluster;
+
+	trial_begin(c->trial, m->targets);
+	if (c->dial) {
+		dial_cancel(c->dial);
+		c->dial = NULL;
+		try_next(c);
+	} else if (c->state == STARTING) {
+		process_kill(&c->process, "there are other targets");
+	} else if (c->state == SERVING) {
+		c->leaving = true;
+		leave_when_idle(c);
+	}
+}
+
 void cluster_start(struct master *m)
 {
 	if (m->cluster->state == IDLE)
@@ -481,7 +514,7 @@ int cluster_open(struct master *m)
 	m->cluster = c;
 	if (!c->trial || !c->pause || !c->nodes)
 		return -ENOMEM;
-	trial_begin(c->trial, &m->conf->targets);
+	trial_begin(c->trial, m->targets);
 	return 0;
 }
 

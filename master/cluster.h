@@ -26,6 +26,9 @@ void cluster_order(struct master *m, struct command *c);
 int cluster_release(struct master *m, uint32_t vid,
     void (*done)(int error, const char *sentence, void *arg), void *arg);
 
+/* There are other targets: orders to come are done through them. */
+void cluster_elsewhere(struct master *m);
+
 /* Ends it; stop_turn() is called when it is gone. */
 void cluster_stop(struct master *m);
 void cluster_kill(struct master *m, const char *why);

@@ -10,6 +10,8 @@
 #include "master/detach.h"
 #include "master/front.h"
 #include "master/snapshot.h"
+#include "master/status.h"
+#include "master/targets.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -30,9 +32,15 @@ static const char *const verb_names[] = {
     [VERB_CLUSTER_INFO] = "cluster/info",
     [VERB_NODE_LIST] = "node/list",
     [VERB_NODE_INFO] = "node/info",
+    [VERB_WORKERS] = "status/workers",
+    [VERB_FAILOVERS] = "status/failovers",
     [VERB_SHEEP_INFO] = "sheep_info",
     [VERB_PAGE_CACHE] = "page_cache",
     [VERB_OBJECT_CACHE] = "object_cache",
+    [VERB_IO_TIMEOUT] = "io_timeout",
+    [VERB_FENCE_TIMEOUT] = "fence_timeout",
+    [VERB_FENCED] = "fenced",
+    [VERB_ABORT] = "abort",
 };
 
 static bool is_change(enum verb verb)
@@ -46,6 +54,7 @@ static void forget(struct command *c)
 
 	TAILQ_REMOVE(&m->commands, c, link);
 	m->nr_commands--;
+	free(c->text);
 	free(c);
 	command_run_waiting(m);
 }
@@ -62,7 +71,7 @@ void command_answer(struct command *c, int error, const char *format, ...)
 		log_info("%s", sentence);
 		return;
 	}
-	if (is_change(c->verb) || c->set)
+	if (is_change(c->verb) || c->set || c->verb == VERB_ABORT)
 		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
 		    c->uid, sentence);
 	front_answer(c->master, c->number, error, sentence);
@@ -166,6 +175,65 @@ static void knob(struct command *c, bool *value, const char *on, const char *off
 	command_answer(c, 0, "%s", *value ? on : off);
 }
 
+/* A number of seconds; 0: no limit. */
+static void timeout_knob(struct command *c, unsigned *value, const char *what)
+{
+	if (!c->set) {
+		command_answer(c, 0, "%u", *value);
+		return;
+	}
+	*value = (unsigned)c->size;
+	snprintf(c->shown, sizeof c->shown, "%u", *value);
+	if (*value)
+		command_answer(c, 0, "%s: %u s from now on", what, *value);
+	else
+		command_answer(c, 0, "%s: no limit from now on", what);
+}
+
+static void io_timeout(struct command *c)
+{
+	struct master *m = c->master;
+	bool set = c->set;
+
+	timeout_knob(c, &m->io_timeout, "how long callers wait for I/O");
+	if (set)
+		front_set_limits(m);
+}
+
+static void sheep_info(struct command *c)
+{
+	struct master *m = c->master;
+
+	if (c->set)
+		targets_replace(m, c);
+	else
+		command_answer(c, 0, "%s", m->daemon[0] ? m->daemon : m->targets->targets[0].text);
+}
+
+static void abort_volume(struct command *c)
+{
+	struct volume *v = volume_find(c->master, &c->name);
+
+	if (!v) {
+		command_answer(c, -ENOENT,
+		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
+		return;
+	}
+	detach_after(v, -ECONNABORTED, "volume %s was aborted by user %u", v->shown, c->uid);
+	command_answer(c, 0,
+	    "volume %s is aborted: who waited for it gets errors, and it is detached", c->shown);
+}
+
+static void status(struct command *c)
+{
+	int fd = status_table(c->master, c->verb);
+
+	if (fd < 0)
+		command_answer(c, fd, "the table cannot be made: %s", strerror(-fd));
+	else
+		command_answer_table(c, fd);
+}
+
 static void run(struct command *c)
 {
 	struct master *m = c->master;
@@ -200,9 +268,27 @@ static void run(struct command *c)
 		    "daemons from 1.0 on have none, and there it is without effect",
 		    "no object cache is asked for, for volumes that are attached from now on");
 		break;
+	case VERB_WORKERS:
+	case VERB_FAILOVERS:
+		status(c);
+		break;
 	case VERB_SHEEP_INFO:
-		command_answer(
-		    c, 0, "%s", m->daemon ? m->daemon->text : m->conf->targets.targets[0].text);
+		sheep_info(c);
+		break;
+	case VERB_IO_TIMEOUT:
+		io_timeout(c);
+		break;
+	case VERB_FENCE_TIMEOUT:
+		timeout_knob(c, &m->fence_timeout,
+		    "how long is waited for what an unreachable daemon was asked, in generations "
+		    "to "
+		    "come");
+		break;
+	case VERB_FENCED:
+		targets_fence(m, c);
+		break;
+	case VERB_ABORT:
+		abort_volume(c);
 		break;
 	}
 }
@@ -243,8 +329,9 @@ static bool refuse_twice(struct command *c)
 	return false;
 }
 
-static struct command *record(struct master *m, const struct msg_command *from)
+static struct command *record(struct master *m, const struct msg *message)
 {
+	const struct msg_command *from = &message->body.command;
 	struct command *c = m->nr_commands < COMMANDS_MAX ? calloc(1, sizeof *c) : NULL;
 
 	if (!c)
@@ -263,6 +350,14 @@ static struct command *record(struct master *m, const struct msg_command *from)
 	memcpy(c->other.name, from->other, sizeof c->other.name);
 	c->set = from->set;
 	name_show(&c->name, c->shown);
+	if (c->set && (c->verb == VERB_SHEEP_INFO || c->verb == VERB_FENCED)) {
+		c->text = strdup((const char *)message->tail);
+		if (!c->text) {
+			free(c);
+			return NULL;
+		}
+		snprintf(c->shown, sizeof c->shown, "%s", c->text);
+	}
 	TAILQ_INSERT_TAIL(&m->commands, c, link);
 	m->nr_commands++;
 	return c;
@@ -280,7 +375,7 @@ void command_receive(struct master *m, const struct msg *message)
 		    m, from->number, -ESHUTDOWN, "sheepfs is about to end; nothing was changed");
 		return;
 	}
-	c = record(m, from);
+	c = record(m, message);
 	if (!c) {
 		front_answer(m, from->number, -EBUSY,
 		    "too many commands are pending; nothing was changed, try again later");

@@ -25,6 +25,7 @@ struct command {
 	bool set;          /* a knob's new value is `size` */
 	struct name other; /* the volume that a clone makes; empty: none */
 	uint32_t uid;
+	char *text; /* what was written, where it is for the master to read; NULL */
 };
 
 /* Is it answered by a table, and changes nothing? */

@@ -14,6 +14,8 @@
 #define DEFAULT_SHEEP "127.0.0.1"
 #define DEFAULT_TIMEOUT 10
 #define TIMEOUT_MAX 3600
+#define DEFAULT_FENCE_TIMEOUT 60
+#define LONG_TIMEOUT_MAX 1000000
 #define DEFAULT_UID_FIRST 1879050000
 #define DEFAULT_UID_LAST 1879054095
 #define UIDS_MIN 4 /* front, cluster worker, lamb, one volume */
@@ -79,6 +81,34 @@ static int set_timeout(struct conf *c, const char *value, char *why, size_t why_
 	return 0;
 }
 
+/* Seconds, or 0 or "forever" for no limit. */
+static int set_long_timeout(
+    unsigned *timeout, const char *option, const char *value, char *why, size_t why_size)
+{
+	unsigned long seconds = 0;
+
+	if (strcmp(value, "forever") != 0 &&
+	    !parse_number(value, strlen(value), LONG_TIMEOUT_MAX, &seconds)) {
+		snprintf(why, why_size,
+		    "--%s: \"%s\" is no number of seconds from 0 to %d; 0 and \"forever\" mean no "
+		    "limit",
+		    option, value, LONG_TIMEOUT_MAX);
+		return -EINVAL;
+	}
+	*timeout = (unsigned)seconds;
+	return 0;
+}
+
+static int set_io_timeout(struct conf *c, const char *value, char *why, size_t why_size)
+{
+	return set_long_timeout(&c->io_timeout, "io-timeout", value, why, why_size);
+}
+
+static int set_fence_timeout(struct conf *c, const char *value, char *why, size_t why_size)
+{
+	return set_long_timeout(&c->fence_timeout, "fence-timeout", value, why, why_size);
+}
+
 static int set_uids(struct conf *c, const char *value, char *why, size_t why_size)
 {
 	const char *dash = strchr(value, '-');
@@ -142,6 +172,14 @@ static const struct conf_option options[] = {
     {'a', "address", "IP", "one daemon, with --port, instead of --sheep", set_address},
     {'p', "port", "PORT", "its port (7000)", set_port},
     {'t', "timeout", "SECONDS", "how long an attach or a detach may take (10)", set_timeout},
+    {0, "io-timeout", "SECONDS",
+	"how long a caller waits for I/O when no daemon can be reached, before it\n"
+	"gets EIO (config/io_timeout; 0: for ever)",
+	set_io_timeout},
+    {0, "fence-timeout", "SECONDS",
+	"when a daemon can be neither reached nor proved dead: how long what it was\n"
+	"asked is waited for (config/fence_timeout; 60; 0: for ever)",
+	set_fence_timeout},
     {0, "nodes", "PREFIX[,PREFIX...]",
 	"where members of the cluster may be asked for node/info: addresses\n"
 	"like 10.1.0.0/16, or none (the targets' own networks and ports)",
@@ -253,6 +291,7 @@ int conf_parse(int argc, char **argv, struct conf *c, char *why, size_t why_size
 
 	memset(c, 0, sizeof *c);
 	c->timeout = DEFAULT_TIMEOUT;
+	c->fence_timeout = DEFAULT_FENCE_TIMEOUT;
 	c->uid_first = DEFAULT_UID_FIRST;
 	c->uid_last = DEFAULT_UID_LAST;
 	c->libexec = libexec && libexec[0] == '/' ? libexec : LIBEXECDIR;

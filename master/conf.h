@@ -24,6 +24,8 @@ struct conf {
 	bool help, version;
 	bool page_cache, object_cache; /* what the knobs begin with */
 	unsigned timeout;              /* seconds that an attach or a detach may take */
+	unsigned io_timeout;           /* seconds that a caller waits for I/O; 0: for ever */
+	unsigned fence_timeout;        /* seconds (rule 5); 0: for ever */
 	uid_t uid_first, uid_last;     /* front, cluster worker, lamb, then the volumes' workers */
 	const char *log;               /* NULL: the terminal, or syslog */
 	const char *mountpoint;        /* as typed */

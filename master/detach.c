@@ -12,6 +12,7 @@
 #include "master/locks.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/seek.h"
 #include "master/snapshot.h"
 #include "master/stop.h"
 #include "master/volume.h"
@@ -82,7 +83,7 @@ static void await_connection(struct volume *v)
 
 bool detach_by_hand(struct volume *v)
 {
-	if ((v->state != VOLUME_READY && v->state != VOLUME_FAILED) || !v->serving || v->lingers ||
+	if (!volume_is_up(v) || !v->serving || v->lingers ||
 	    mountinfo_lists(MOUNTINFO_FILE, v->connection))
 		return false;
 	v->state_before = v->state;
@@ -151,14 +152,14 @@ static void try_umount(struct volume *v)
 void detach_begin(struct volume *v, struct command *c)
 {
 	v->detach = c;
-	if (v->state == VOLUME_READY || v->state == VOLUME_FAILED)
+	if (volume_is_up(v))
 		try_umount(v);
 	/* else it is on the road down already, and the answer comes from there */
 }
 
 void detach_for_stop(struct volume *v)
 {
-	if (v->state == VOLUME_READY || v->state == VOLUME_FAILED)
+	if (volume_is_up(v))
 		try_umount(v);
 	else if (v->state != VOLUME_DETACHING && v->state != VOLUME_ENDING)
 		detach_after(
@@ -217,19 +218,47 @@ static bool step_worker(struct volume *v)
 
 	if (!generation_lives(g))
 		return false;
+	if (v->settling && !g->is_ready && !v->lock_is_late)
+		return true; /* it settles what was */
 	generation_drain(g, g->is_ready ? limit_of(v) : UNREADY_LIMIT);
 	return true;
+}
+
+static void set_lock_timer(struct volume *v)
+{
+	unsigned limit = v->master->stop ? STOP_LOCK_LIMIT : limit_of(v);
+
+	if (!event_pending(v->timer, EV_TIMEOUT, NULL))
+		volume_set_timer(v, limit < limit_of(v) ? limit : limit_of(v));
+}
+
+/* What its last generation had asked for may still run: another one settles that, before the lock
+ * is released. */
+static bool step_settle(struct volume *v)
+{
+	if (TAILQ_EMPTY(&v->pasts) || v->lock_is_late || generation_lives(&v->generation))
+		return false;
+	if (!v->settling) {
+		v->settling = true;
+		set_lock_timer(v);
+		seek_begin(v);
+		return v->state == VOLUME_ENDING;
+	}
+	return v->dial || event_pending(v->pause, EV_TIMEOUT, NULL);
 }
 
 /* A lock that a worker left is released first, so that the next attach finds none. */
 static bool step_lock(struct volume *v)
 {
-	unsigned limit = v->master->stop ? STOP_LOCK_LIMIT : limit_of(v);
-
+	if (!TAILQ_EMPTY(&v->pasts)) {
+		past_leave(v);
+	} else if (v->identity.lock) {
+		locks_left(v->master, &v->name, v->shown, v->identity.lock);
+		v->identity.lock = 0;
+	}
 	if (v->lock_is_late || !locks_hold_up(v->master, &v->name))
 		return false;
-	if (!event_pending(v->timer, EV_TIMEOUT, NULL))
-		volume_set_timer(v, limit < limit_of(v) ? limit : limit_of(v));
+	set_lock_timer(v);
 	return true;
 }
 
@@ -261,12 +290,18 @@ void detach_turn(struct volume *v)
 {
 	if (v->state != VOLUME_ENDING)
 		return;
-	event_del(v->pause);
-	dial_cancel(v->dial);
-	v->dial = NULL;
-	if (step_unmount(v) || step_connection(v) || step_worker(v) || step_lock(v))
+	if (!v->settling)
+		seek_stop(v);
+	if (step_unmount(v) || step_connection(v) || step_worker(v) || step_settle(v) ||
+	    step_lock(v))
 		return;
 	finish(v);
+}
+
+void detach_gives_up(struct volume *v)
+{
+	v->lock_is_late = true;
+	detach_turn(v);
 }
 
 static void connection_lingers(struct volume *v)
@@ -294,6 +329,8 @@ void detach_step_is_late(struct volume *v)
 		end_connection(v);
 	} else {
 		v->lock_is_late = true;
+		seek_stop(v);
+		generation_kill(&v->generation, "it did not settle what was in time");
 	}
 	detach_turn(v);
 }
@@ -346,6 +383,7 @@ void detach_connection_ended(struct volume *v)
 		    "volume %s was not attached: its connection was aborted", v->shown);
 		break;
 	case VOLUME_READY:
+	case VOLUME_RECOVERING:
 	case VOLUME_FAILED:
 		if (listed)
 			log_warning(
@@ -378,48 +416,33 @@ void detach_front_ended(struct volume *v)
 	}
 }
 
-/* Its callers get EIO, and who comes next finds out why. */
-static void fail(struct volume *v, const char *words)
-{
-	char why[SENTENCE_MAX];
-
-	snprintf(why, sizeof why,
-	    "volume %.300s has failed: %s; its users get EIO; write its name to vdi/unmount, then "
-	    "to vdi/mount, to bring it back",
-	    v->shown, words);
-	log_error("%s", why);
-	front_fail_volume(v->master, v, -EIO, why);
-}
-
 void detach_generation_ended(struct volume *v, const char *words)
 {
 	struct generation *g = &v->generation;
 
-	if (g->lock)
-		locks_left(v->master, &v->name, v->shown, g->lock);
-	g->lock = 0;
 	snapshot_worker_ended(v, words);
 	switch (v->state) {
-	case VOLUME_DIALLING: /* there is none in this state */
-		break;
-	case VOLUME_STARTING:
-		attach_worker_ended(v, words);
+	case VOLUME_SEEKING:
+		/* it was locked, and never used */
+		if (v->identity.lock && !v->identity.vid) {
+			locks_left(v->master, &v->name, v->shown, v->identity.lock);
+			v->identity.lock = 0;
+		}
+		seek_after(v, words);
 		break;
 	case VOLUME_MOUNTING:
 		detach_after(v, -EIO, "volume %s was not attached: its worker ended: %s", v->shown,
 		    g->refused ? g->sentence : words);
 		break;
-	case VOLUME_READY:
-		v->state = VOLUME_FAILED;
-		fail(v, words);
-		break;
-	case VOLUME_DETACHING:
-		v->state_before = VOLUME_FAILED;
-		fail(v, words);
-		break;
-	default:
+	case VOLUME_ENDING:
 		if (g->process.blame[0])
 			log_warning("volume %s: its worker ended: %s", v->shown, words);
-		detach_turn(v);
+		if (v->settling && !g->is_ready && !v->lock_is_late)
+			seek_after(v, words);
+		else
+			detach_turn(v);
+		break;
+	default:
+		seek_after(v, words);
 	}
 }

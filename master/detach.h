@@ -44,6 +44,9 @@ void detach_front_ended(struct volume *v);
 /* Its worker is dead. */
 void detach_generation_ended(struct volume *v, const char *words);
 
+/* Its lock cannot be released now, and no generation is sought for that any more. */
+void detach_gives_up(struct volume *v);
+
 /* A step takes too long. */
 void detach_step_is_late(struct volume *v);
 

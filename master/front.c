@@ -89,6 +89,7 @@ static void on_message(struct msg *message, void *arg)
 	switch (message->id) {
 	case MSG_FRONT_STARTED:
 		chan_talk(m->front->process.chan, TALK_SERVING);
+		front_set_limits(m);
 		break;
 	case MSG_INIT_RECEIVED:
 		if (!message->volume)
@@ -191,24 +192,49 @@ void front_add_volume(struct master *m, const struct volume *v)
 		    chan_of(m), v->number, 0, &payload, v->shown, strlen(v->shown), NULL);
 }
 
-void front_serve_volume(struct master *m, const struct volume *v, int device, const int fds[3])
+void front_serve_volume(struct master *m, struct volume *v)
 {
 	const struct msg_ready *ready = &v->generation.ready;
-	const struct msg_start_generation start = {.slots = SLOTS_PER_VOLUME};
-	const struct msg_serve_volume serve = {.size = ready->size,
+	const struct msg_serve_volume payload = {.size = ready->size,
 	    .allocated = ready->allocated,
 	    .shift = ready->shift,
 	    .read_only = ready->read_only,
-	    .page_cache = v->page_cache};
+	    .page_cache = v->page_cache,
+	    .slots = SLOTS_PER_VOLUME};
+	int fds[2] = {v->device, v->out[0]};
 
-	if (!chan_of(m)) {
-		close(device);
-		for (unsigned i = 0; i < 3; i++)
-			close(fds[i]);
+	v->device = v->out[0] = -1;
+	if (chan_of(m)) {
+		send_serve_volume(
+		    chan_of(m), v->number, v->generation.number, &payload, NULL, 0, fds);
 		return;
 	}
-	send_start_generation(chan_of(m), v->number, v->generation.number, &start, NULL, 0, fds);
-	send_serve_volume(chan_of(m), v->number, v->generation.number, &serve, NULL, 0, &device);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+void front_start_generation(struct master *m, struct volume *v)
+{
+	const struct msg_start_generation payload = {.blame = v->blames};
+	int fds[2];
+
+	generation_take_fds(&v->generation, fds);
+	if (chan_of(m)) {
+		send_start_generation(
+		    chan_of(m), v->number, v->generation.number, &payload, NULL, 0, fds);
+		return;
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* As the knobs say. */
+void front_set_limits(struct master *m)
+{
+	const struct msg_set_limits payload = {.io_timeout = m->io_timeout};
+
+	if (chan_of(m))
+		send_set_limits(chan_of(m), 0, 0, &payload, NULL, 0, NULL);
 }
 
 void front_fail_volume(struct master *m, const struct volume *v, int error, const char *why)

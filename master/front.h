@@ -30,10 +30,12 @@ void front_kill(struct master *m, const char *why);
 void front_answer(struct master *m, uint64_t number, int error, const char *sentence);
 void front_answer_table(struct master *m, uint64_t number, int fd);
 
-/* Shows a placeholder, gives it its generation (data socket, `out`, `in`) and its device; all
- * descriptors are owned from now on. */
+/* Shows a placeholder; gives it its device and `out`; gives it a generation's data socket and `in`.
+ * The volume and its generation do not have these descriptors any more. */
 void front_add_volume(struct master *m, const struct volume *v);
-void front_serve_volume(struct master *m, const struct volume *v, int device, const int fds[3]);
+void front_serve_volume(struct master *m, struct volume *v);
+void front_start_generation(struct master *m, struct volume *v);
+void front_set_limits(struct master *m);
 void front_fail_volume(struct master *m, const struct volume *v, int error, const char *why);
 void front_remove_volume(struct master *m, const struct volume *v);
 

@@ -10,16 +10,20 @@
 #include "master/attach.h"
 #include "master/detach.h"
 #include "master/master.h"
+#include "master/seek.h"
 #include "master/snapshot.h"
 #include "master/uids.h"
 #include "master/volume.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BLAME_WAIT 100 /* milliseconds that it may take to be seen dead */
@@ -41,15 +45,19 @@ static struct master *master_of(const struct generation *g)
 
 /* ---- connections ---- */
 
+/* Without a duplicate it could never be settled, and is not used. */
 static void give_connection(struct generation *g, int fd)
 {
 	const struct msg_daemon payload = {.serial = ++g->serial};
+	int kept = g->process.chan ? fcntl(fd, F_DUPFD_CLOEXEC, 4) : -1;
 
-	if (g->process.chan)
-		send_daemon(g->process.chan, g->volume->number, g->number, &payload,
-		    g->target->text, strlen(g->target->text), &fd);
-	else
+	if (kept < 0) {
 		close(fd);
+		return;
+	}
+	g->kept[g->nr_kept++] = kept;
+	send_daemon(g->process.chan, g->volume->number, g->number, &payload, g->target.text,
+	    strlen(g->target.text), &fd);
 }
 
 static void tell_no_connection(struct generation *g, int error, const char *why)
@@ -79,9 +87,9 @@ static void dial_one(struct generation *g)
 
 	while (d < g->dials + GENERATION_DIALS_MAX && d->dial)
 		d++;
-	if (d < g->dials + GENERATION_DIALS_MAX && g->serial < GENERATION_CONNECTIONS_MAX) {
+	if (d < g->dials + GENERATION_DIALS_MAX && g->serial < CONNECTIONS_MAX) {
 		d->generation = g;
-		d->dial = dial_start(master_of(g)->base, g->target,
+		d->dial = dial_start(master_of(g)->base, &g->target,
 		    master_of(g)->conf->timeout * 1000, on_dialled, d);
 		if (d->dial)
 			return;
@@ -106,12 +114,13 @@ static void note_ready(struct generation *g, const struct msg *m)
 		return;
 	}
 	g->is_ready = true;
+	g->since = generation_now();
 	g->ready = m->body.ready;
 	snprintf(g->sentence, sizeof g->sentence, "%.*s", SENTENCE_MAX, (const char *)m->tail);
 	if (g->draining)
 		return;
 	chan_talk(g->process.chan, TALK_SERVING);
-	attach_ready(g->volume);
+	seek_ready(g->volume);
 }
 
 static void note_refused(struct generation *g, const struct msg *m)
@@ -120,6 +129,15 @@ static void note_refused(struct generation *g, const struct msg *m)
 	g->elsewhere = m->body.refused.elsewhere;
 	snprintf(g->sentence, sizeof g->sentence, "%.*s", SENTENCE_MAX, (const char *)m->tail);
 	process_kill_later(&g->process, EXIT_SOON, "it refused and did not end");
+}
+
+static void note_settled(struct generation *g, const struct msg *m)
+{
+	if (past_settled(&g->volume->pasts, m->body.settled.past))
+		log_info("volume %s: generation %u is settled: %.*s", g->volume->shown,
+		    m->body.settled.past, SENTENCE_MAX, (const char *)m->tail);
+	else
+		generation_kill(g, "it settled what there is not");
 }
 
 static void on_message(struct msg *m, void *arg)
@@ -138,14 +156,26 @@ static void on_message(struct msg *m, void *arg)
 		note_refused(g, m);
 		break;
 	case MSG_LOCKED:
-		g->lock = m->body.locked.vid;
+		g->volume->identity.lock = m->body.locked.vid;
+		break;
+	case MSG_IDENTITY:
+		volume_identify(g->volume, &m->body.identity);
+		break;
+	case MSG_EPOCH:
+		g->epoch = m->body.epoch.epoch;
+		break;
+	case MSG_SETTLED:
+		note_settled(g, m);
+		break;
+	case MSG_PONG:
+		g->pong = m->body.pong.number;
+		g->in_flight = m->body.pong.in_flight;
 		break;
 	case MSG_DIAL:
 		for (uint32_t i = 0; i < m->body.dial.count; i++)
 			dial_one(g);
 		break;
 	case MSG_DRAINED:
-		g->lock = 0;
 		break;
 	case MSG_ANSWER:
 		snapshot_answered(g->volume, &m->body.answered, (const char *)m->tail);
@@ -155,11 +185,33 @@ static void on_message(struct msg *m, void *arg)
 	}
 }
 
-/* Who exits with one of these words has let go of its lock; in all other cases it may be held. */
-static bool let_go_of_lock(int status)
+static bool exited_with(const struct generation *g, enum exit_word word)
 {
-	return WIFEXITED(status) &&
-	       (WEXITSTATUS(status) == EXIT_REFUSED || WEXITSTATUS(status) == EXIT_DRAINED);
+	return WIFEXITED(g->process.status) && WEXITSTATUS(g->process.status) == (int)word;
+}
+
+bool generation_may_blame(const struct generation *g)
+{
+	int status = g->process.status;
+
+	if (!g->is_ready)
+		return false;
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) != SIGKILL || (g->process.blame[0] && !g->innocent);
+	return exited_with(g, EXIT_INVARIANT) || exited_with(g, EXIT_ENVIRONMENT) ||
+	       exited_with(g, EXIT_BAD_MESSAGE);
+}
+
+/* A worker that never served has changed nothing, and of one that drained nothing is under way. */
+static void leave_past(struct generation *g)
+{
+	unsigned count = g->nr_kept;
+
+	g->nr_kept = 0;
+	if (g->is_ready && !exited_with(g, EXIT_DRAINED))
+		past_add(&g->volume->pasts, g->number, g->epoch, g->target.text, g->kept, count);
+	else
+		close_fds(g->kept, count);
 }
 
 static void on_ended(const char *words, void *arg)
@@ -167,15 +219,36 @@ static void on_ended(const char *words, void *arg)
 	struct generation *g = arg;
 
 	cancel_dials(g);
-	close_fds(g->fds, 3);
+	close_fds(g->fds, 2);
+	leave_past(g);
 	uids_give_back(master_of(g)->uids, g->uid);
 	g->uid = 0;
-	if (let_go_of_lock(g->process.status))
-		g->lock = 0;
 	detach_generation_ended(g->volume, words);
 }
 
 /* ---- life ---- */
+
+uint64_t generation_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Every generation has the volume's `out`: what is unanswered lies there. */
+static int give_out(struct volume *v, int *theirs)
+{
+	int error;
+
+	if (v->out[1] < 0) {
+		error = arena_create("sheepfs-out", SLOTS_PER_VOLUME, &v->out[0], &v->out[1]);
+		if (error)
+			return error;
+	}
+	*theirs = fcntl(v->out[1], F_DUPFD_CLOEXEC, 4);
+	return *theirs < 0 ? -errno : 0;
+}
 
 /* theirs: data socket, `out` (read-only), `in` (writable). */
 static int make_memory(struct generation *g, int *theirs)
@@ -186,9 +259,9 @@ static int make_memory(struct generation *g, int *theirs)
 		return -errno;
 	g->fds[0] = pair[0];
 	theirs[0] = pair[1];
-	error = arena_create("sheepfs-out", SLOTS_PER_VOLUME, &g->fds[1], &theirs[1]);
+	error = give_out(g->volume, &theirs[1]);
 	if (!error)
-		error = arena_create("sheepfs-in", SLOTS_PER_VOLUME, &theirs[2], &g->fds[2]);
+		error = arena_create("sheepfs-in", SLOTS_PER_VOLUME, &theirs[2], &g->fds[1]);
 	return error;
 }
 
@@ -217,11 +290,19 @@ static void first_words(struct generation *g, const int *theirs)
 	    .gid = g->uid,
 	    .slots = SLOTS_PER_VOLUME,
 	    .snap_id = v->name.snap_id,
-	    .object_cache = v->object_cache};
+	    .object_cache = v->object_cache,
+	    .cluster_ctime = v->identity.cluster_ctime,
+	    .create_time = v->identity.create_time,
+	    .size = v->identity.size,
+	    .vid = v->identity.vid,
+	    .lock = v->identity.lock,
+	    .fence_timeout = v->master->fence_timeout,
+	    .settle_all = v->state == VOLUME_SEEKING};
 
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);
 	send_start_volume(g->process.chan, v->number, g->number, &start, NULL, 0, theirs);
+	past_give(&v->pasts, g->process.chan, v->number, g->number);
 }
 
 static void renew(struct generation *g, struct volume *v, const struct target *target)
@@ -231,8 +312,8 @@ static void renew(struct generation *g, struct volume *v, const struct target *t
 	memset(g, 0, sizeof *g);
 	g->number = number;
 	g->volume = v;
-	g->target = target;
-	g->fds[0] = g->fds[1] = g->fds[2] = -1;
+	g->target = *target;
+	g->fds[0] = g->fds[1] = -1;
 }
 
 int generation_start(struct volume *v, const struct target *target, int fd)
@@ -246,7 +327,7 @@ int generation_start(struct volume *v, const struct target *target, int fd)
 		error = start_process(g);
 	if (error) {
 		close_fds(theirs, 3);
-		close_fds(g->fds, 3);
+		close_fds(g->fds, 2);
 		uids_give_back(v->master->uids, g->uid);
 		g->uid = 0;
 		close(fd);
@@ -257,29 +338,58 @@ int generation_start(struct volume *v, const struct target *target, int fd)
 	return 0;
 }
 
-void generation_take_fds(struct generation *g, int fds[3])
+void generation_take_fds(struct generation *g, int fds[2])
 {
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 2; i++) {
 		fds[i] = g->fds[i];
 		g->fds[i] = -1;
 	}
 }
 
-void generation_drain(struct generation *g, unsigned milliseconds)
+static void finish(struct generation *g, bool keep, unsigned milliseconds)
 {
-	const struct msg_drain payload = {.pad = {0}};
+	const struct msg_drain payload = {.keep = keep};
 	char why[96];
 
 	if (!g->process.lives || g->draining)
 		return;
 	g->draining = true;
+	g->handing_over = g->innocent = keep;
 	cancel_dials(g);
 	if (g->process.chan) {
 		chan_talk(g->process.chan, TALK_ENDING);
 		send_drain(g->process.chan, g->volume->number, g->number, &payload, NULL, 0, NULL);
 	}
-	snprintf(why, sizeof why, "it did not finish within %u s", milliseconds / 1000);
+	snprintf(why, sizeof why, "it did not finish within %u ms", milliseconds);
 	process_kill_later(&g->process, milliseconds, why);
+}
+
+void generation_drain(struct generation *g, unsigned milliseconds)
+{
+	finish(g, false, milliseconds);
+}
+
+void generation_hand_over(struct generation *g, unsigned milliseconds)
+{
+	finish(g, true, milliseconds);
+}
+
+void generation_fence(struct generation *g, const char *address)
+{
+	const struct msg_fenced payload = {.pad = {0}};
+
+	if (g->process.chan)
+		send_fenced(g->process.chan, g->volume->number, g->number, &payload, address,
+		    strlen(address), NULL);
+}
+
+void generation_ping(struct generation *g)
+{
+	const struct msg_ping payload = {.number = ++g->ping};
+
+	g->pinged = generation_now();
+	if (g->process.chan)
+		send_ping(g->process.chan, g->volume->number, g->number, &payload, NULL, 0, NULL);
 }
 
 void generation_snapshot(struct generation *g, uint64_t number, const struct name *name)

@@ -2,9 +2,10 @@
 /*
  * A generation of a volume: one worker process, with its connections to one daemon.
  *
- * Owns the worker's process, its user, its data socket and arenas until the front has them, and the
- * dialling that it asks for.  Never decides what becomes of the volume: it tells (attach.c,
- * detach.c).
+ * Owns the worker's process, its user, its data socket and `in` until the front has them, the
+ * dialling that it asks for, and duplicates of its connections: what a dead worker had asked for
+ * may still run, and becomes a past of its volume (past.h).  Never decides what becomes of the
+ * volume: it tells (seek.c, detach.c).
  */
 #ifndef SHEEPFS_MASTER_GENERATION_H
 #define SHEEPFS_MASTER_GENERATION_H
@@ -18,8 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define GENERATION_DIALS_MAX 16       /* at once */
-#define GENERATION_CONNECTIONS_MAX 48 /* in its life */
+#define GENERATION_DIALS_MAX 16 /* at once */
 
 struct volume;
 struct generation;
@@ -33,18 +33,26 @@ struct generation {
 	uint32_t number; /* counts from 1 for each volume */
 	struct volume *volume;
 	struct process process;
-	const struct target *target;
-	uid_t uid;       /* 0: it has none */
-	int fds[3];      /* for the front: data socket, `out`, `in`; -1: given away */
-	uint32_t lock;   /* the vid whose lock it holds; 0: none, or it let go */
-	uint32_t serial; /* of the connections that it was given */
+	struct target target;
+	uid_t uid;                 /* 0: it has none */
+	int fds[2];                /* for the front: data socket, `in`; -1: given away */
+	uint32_t serial;           /* of the connections that it was given */
+	int kept[CONNECTIONS_MAX]; /* duplicates of them, the witness first */
+	unsigned nr_kept;
+	uint32_t epoch; /* the highest that its daemon showed */
 	struct generation_dial dials[GENERATION_DIALS_MAX];
 	bool is_ready;
+	uint64_t since;                  /* milliseconds: when it was ready */
 	struct msg_ready ready;          /* what it said, once is_ready */
 	char sentence[SENTENCE_MAX + 1]; /* of READY or REFUSED */
 	int refused;                     /* the errno of its REFUSED; 0: it said none */
 	bool elsewhere;
-	bool draining;
+	bool draining, handing_over;
+	bool innocent;       /* what we killed it for is no request's doing */
+	uint64_t ping, pong; /* numbers of the latest */
+	uint64_t pinged;     /* milliseconds */
+	uint64_t used;       /* milliseconds of processor time, then */
+	unsigned in_flight;  /* calls to its daemon, when it last said that it lives */
 };
 
 /*
@@ -58,8 +66,24 @@ static inline bool generation_lives(const struct generation *g)
 	return g->process.lives;
 }
 
-/* Gives the front's descriptors away: data socket, `out`, `in`. */
-void generation_take_fds(struct generation *g, int fds[3]);
+/* Gives the front's descriptors away: data socket, `in`. */
+void generation_take_fds(struct generation *g, int fds[2]);
+
+/* Milliseconds on the monotonic clock. */
+uint64_t generation_now(void);
+
+/* Another generation will go on: it finishes what its daemon was sent, keeps the lock and ends;
+ * killed after `milliseconds`. */
+void generation_hand_over(struct generation *g, unsigned milliseconds);
+
+/* Tells it that the daemon at this address will never run again. */
+void generation_fence(struct generation *g, const char *address);
+
+/* Asks it to say that it lives; g->pong becomes g->ping. */
+void generation_ping(struct generation *g);
+
+/* May a request of a caller have been the end of it?  Of a dead one. */
+bool generation_may_blame(const struct generation *g);
 
 /* It is READY and is to take a snapshot of its volume, whose tag stands in `name`; its answer goes
  * to snapshot_answered() with that number. */

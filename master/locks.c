@@ -5,9 +5,9 @@
 #include "master/locks.h"
 
 #include "ipc/log.h"
-#include "master/attach.h"
 #include "master/cluster.h"
 #include "master/detach.h"
+#include "master/seek.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ static void on_released(int error, const char *sentence, void *arg)
 	}
 	if (!v)
 		return;
-	attach_again(v);
+	seek_again(v);
 	detach_turn(v);
 }
 

@@ -13,15 +13,19 @@
 #include "master/conf.h"
 #include "master/errand.h"
 #include "master/front.h"
+#include "master/heartbeat.h"
 #include "master/jail.h"
 #include "master/lamb.h"
 #include "master/locks.h"
 #include "master/master.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/past.h"
 #include "master/reap.h"
 #include "master/start.h"
+#include "master/status.h"
 #include "master/stop.h"
+#include "master/targets.h"
 #include "master/uids.h"
 
 #include <errno.h>
@@ -123,9 +127,15 @@ static void make_master(struct master *m, const struct conf *c)
 	TAILQ_INIT(&m->volumes);
 	TAILQ_INIT(&m->commands);
 	LIST_INIT(&m->locks);
+	LIST_INIT(&m->lefts);
+	STAILQ_INIT(&m->failovers);
+	m->targets = &c->targets;
+	m->fence_timeout = c->fence_timeout;
+	m->io_timeout = c->io_timeout;
 	m->base = event_base_new();
 	m->uids = uids_open(c->uid_first + 3, c->uid_last);
-	if (!m->base || !m->uids || reap_open(m->base) || cluster_open(m) || lamb_open(m))
+	if (!m->base || !m->uids || reap_open(m->base) || cluster_open(m) || lamb_open(m) ||
+	    heartbeat_open(m))
 		fatal("no memory for the loop");
 	for (unsigned i = 0; i < sizeof end_signals / sizeof *end_signals; i++) {
 		m->end_events[i] = evsignal_new(m->base, end_signals[i], on_end_signal, m);
@@ -136,9 +146,13 @@ static void make_master(struct master *m, const struct conf *c)
 
 static void unmake_master(struct master *m)
 {
+	heartbeat_close(m);
 	cluster_close(m);
 	lamb_close(m);
 	locks_forget_all(m);
+	past_forget_all(m);
+	status_forget_all(m);
+	targets_free(m);
 	stop_close(m);
 	reap_close();
 	for (unsigned i = 0; i < 2; i++)

@@ -24,14 +24,22 @@ struct master {
 	unsigned connection;       /* the tree's number in /sys/fs/fuse/connections */
 	struct front *front;       /* NULL before it was started and after its end */
 	struct cluster *cluster;
-	struct lambs *lambs;         /* of the targets lamb:/store */
-	struct uids *uids;           /* of the volumes' workers */
-	const struct target *daemon; /* the target that was used last; NULL: none yet */
+	struct lambs *lambs;                 /* of the targets lamb:/store */
+	struct uids *uids;                   /* of the volumes' workers */
+	const struct target_list *targets;   /* in use */
+	struct target_list *written_targets; /* the same, when config/sheep_info was written */
+	char daemon[ADDRESS_TEXT_MAX];       /* the target that was used last; empty: none yet */
+	unsigned fence_timeout;              /* seconds, 0: for ever; for generations to come */
+	unsigned io_timeout;                 /* seconds, 0: for ever */
 	TAILQ_HEAD(, volume) volumes;
 	uint32_t last_volume; /* numbers are never used twice */
 	TAILQ_HEAD(, command) commands;
 	unsigned nr_commands;
 	LIST_HEAD(, lock) locks;
+	LIST_HEAD(, left) lefts;           /* past.c's */
+	STAILQ_HEAD(, failover) failovers; /* status.c's */
+	unsigned nr_failovers;
+	struct event *heartbeat;
 	bool page_cache, object_cache; /* the knobs, for volumes that are attached from now on */
 	struct stop *stop;             /* NULL: nobody asked for the end */
 	struct event *end_events[2];   /* SIGTERM, SIGINT */

@@ -7,10 +7,12 @@
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
+#include "master/seek.h"
 #include "master/snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct volume *volume_find(const struct master *m, const struct name *name)
 {
@@ -48,7 +50,7 @@ static void on_pause(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	attach_again(arg);
+	seek_again(arg);
 }
 
 struct volume *volume_new(struct master *m, struct command *attach)
@@ -63,7 +65,8 @@ struct volume *volume_new(struct master *m, struct command *attach)
 	v->page_cache = m->page_cache;
 	v->object_cache = m->object_cache;
 	memcpy(v->shown, attach->shown, sizeof v->shown);
-	v->device = -1;
+	v->device = v->out[0] = v->out[1] = -1;
+	TAILQ_INIT(&v->pasts);
 	v->generation.volume = v;
 	v->trial = malloc(sizeof *v->trial);
 	v->timer = evtimer_new(m->base, on_timer, v);
@@ -72,7 +75,7 @@ struct volume *volume_new(struct master *m, struct command *attach)
 		volume_free(v);
 		return NULL;
 	}
-	trial_begin(v->trial, &m->conf->targets);
+	trial_begin(v->trial, m->targets);
 	v->number = ++m->last_volume;
 	TAILQ_INSERT_TAIL(&m->volumes, v, link);
 	return v;
@@ -87,8 +90,25 @@ void volume_free(struct volume *v)
 		event_free(v->timer);
 	if (v->pause)
 		event_free(v->pause);
+	past_close(&v->pasts);
+	for (unsigned i = 0; i < 2; i++)
+		if (v->out[i] >= 0)
+			close(v->out[i]);
 	free(v->trial);
 	free(v);
+}
+
+void volume_identify(struct volume *v, const struct msg_identity *identity)
+{
+	v->identity.cluster_ctime = identity->cluster_ctime;
+	v->identity.create_time = identity->create_time;
+	v->identity.vid = identity->vid;
+}
+
+bool volume_is_up(const struct volume *v)
+{
+	return v->state == VOLUME_READY || v->state == VOLUME_RECOVERING ||
+	       v->state == VOLUME_FAILED;
 }
 
 void volume_set_timer(struct volume *v, unsigned milliseconds)

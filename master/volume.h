@@ -11,17 +11,27 @@
 #include "ipc/name.h"
 #include "master/generation.h"
 #include "master/master.h"
+#include "master/past.h"
+#include "master/policy.h"
 
 #include <limits.h>
 
 enum volume_state {
-	VOLUME_DIALLING,  /* a connection is being made, or there is a pause before the next try */
-	VOLUME_STARTING,  /* its worker looks it up */
-	VOLUME_MOUNTING,  /* it is ready; its mount is being made and served */
-	VOLUME_READY,     /* callers use it */
-	VOLUME_FAILED,    /* its worker is gone: callers get errors until it is detached */
-	VOLUME_DETACHING, /* umount(2) is being tried, which may say "busy", or was done by hand */
-	VOLUME_ENDING,    /* on the road down, from which nothing comes back */
+	VOLUME_SEEKING,    /* its first generation is sought (seek.h) */
+	VOLUME_MOUNTING,   /* it is ready; its mount is being made and served */
+	VOLUME_READY,      /* callers use it */
+	VOLUME_RECOVERING, /* the next generation is sought; its callers wait */
+	VOLUME_FAILED,     /* it has none, and none is sought: callers get errors */
+	VOLUME_DETACHING,  /* umount(2) is being tried, which may say "busy", or was done by hand */
+	VOLUME_ENDING,     /* on the road down, from which nothing comes back */
+};
+
+/* What it is in the cluster, by its latest generation's word (rule 6). */
+struct volume_identity {
+	uint64_t cluster_ctime, create_time;
+	uint64_t size; /* bytes that callers were told */
+	uint32_t vid;  /* 0: not known yet */
+	uint32_t lock; /* the vid whose lock is held; 0: none */
 };
 
 struct volume {
@@ -36,10 +46,18 @@ struct volume {
 	struct snapshot *snapshot;       /* being taken; NULL: none */
 	bool page_cache, object_cache;   /* the knobs, when it was attached */
 	struct event *timer; /* attach: its limit; ending: how long the current step may take */
-	struct event *pause; /* attach: until the next try */
-	struct trial *trial; /* attach: of the targets */
-	struct dial *dial;   /* attach: the connection being made */
+	struct event *pause; /* until the next try */
+	struct trial *trial; /* of the targets */
+	struct dial *dial;   /* the connection being made for the next generation */
 	struct generation generation;
+	struct volume_identity identity;
+	struct past_list pasts; /* generations that are not settled */
+	struct policy_history history;
+	uint64_t lost;     /* milliseconds: when its last generation ended; 0: it has one */
+	unsigned restarts; /* of its generations */
+	bool blames;       /* a request may have been the end of one since the front had one */
+	char trouble[SENTENCE_MAX]; /* why the last one ended */
+	int out[2]; /* the arena of writes: writable, until the front has it; read-only; -1 */
 	struct errand *errand; /* a mount or umount under way */
 	int device;            /* the FUSE device until the front has it; -1 */
 	bool shown_by_front;   /* its placeholder */
@@ -49,6 +67,7 @@ struct volume {
 	bool serving;        /* the front has its device, and the kernel has not ended it */
 	bool lingers;        /* its connection outlived its mount: somebody uses it */
 	bool forced;         /* its users are not asked */
+	bool settling;       /* ENDING: a generation is sought once more, to settle what was */
 	bool lock_is_late;   /* nobody waits for its release any more */
 	int error;           /* ENDING: what the commands are answered */
 	char sentence[SENTENCE_MAX];
@@ -63,6 +82,12 @@ struct volume *volume_new(struct master *m, struct command *attach);
 
 /* Nothing of it is left but this. */
 void volume_free(struct volume *v);
+
+/* Its generation says what it is. */
+void volume_identify(struct volume *v, const struct msg_identity *identity);
+
+/* It is mounted and not on the road down: callers use it, wait, or get errors. */
+bool volume_is_up(const struct volume *v);
 
 /* (Re)starts its timer. */
 void volume_set_timer(struct volume *v, unsigned milliseconds);

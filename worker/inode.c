@@ -95,16 +95,27 @@ static bool dirty_at(const struct inode *i, uint32_t idx)
 	return w && w->dirty;
 }
 
-void inode_created(struct inode *i, struct inode_write *w, uint32_t idx)
+static void make_dirty(struct inode *i, struct inode_write *w, uint32_t idx)
 {
-	if (inode_owned(i, idx) || find(i, idx))
-		bug("object %u of vid %x was created twice", idx, i->vdi->vid);
-	entry_set(i, idx, i->vdi->vid);
 	w->idx = idx;
 	w->dirty = true;
 	TAILQ_INIT(&w->followers);
 	TAILQ_INSERT_TAIL(&i->dirty, w, next);
 	LIST_INSERT_HEAD(bucket_of(i, idx), w, link);
+}
+
+void inode_created(struct inode *i, struct inode_write *w, uint32_t idx)
+{
+	if (inode_owned(i, idx) || find(i, idx))
+		bug("object %u of vid %x was created twice", idx, i->vdi->vid);
+	entry_set(i, idx, i->vdi->vid);
+	make_dirty(i, w, idx);
+}
+
+void inode_again(struct inode *i, struct inode_write *w, uint32_t idx)
+{
+	if (!inode_held(i, w, idx))
+		make_dirty(i, w, idx);
 }
 
 bool inode_held(struct inode *i, struct inode_write *w, uint32_t idx)
@@ -123,8 +134,7 @@ static void fail(struct inode *i, enum exit_word word, const char *what, uint32_
 
 	if (word == EXIT_VOLUME_CHANGED)
 		snprintf(why, sizeof why,
-		    "%s volume %s (vid %x) was answered %s: somebody else deleted or replaced it; "
-		    "unmount it, and mount it again if it still exists",
+		    "%s volume %s (vid %x) was answered %s: somebody else deleted or replaced it",
 		    what, i->vdi->shown, i->vdi->vid, sheep_result_name(result));
 	else
 		snprintf(why, sizeof why,
@@ -206,7 +216,7 @@ static void on_barrier(struct call *call)
 	} else if (call->rsp.vdi.vdi_id != i->vdi->vid) {
 		snprintf(why, sizeof why,
 		    "volume %s was vid %x and is vid %x now (a snapshot or a rollback by somebody "
-		    "else): unmount it and mount it again",
+		    "else)",
 		    i->vdi->shown, i->vdi->vid, call->rsp.vdi.vdi_id);
 		i->calls->failed(i->arg, EXIT_VOLUME_CHANGED, why);
 	} else {

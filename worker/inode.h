@@ -9,7 +9,8 @@
  * in flight, and what becomes dirty meanwhile gathers into longer runs.  One barrier, a lookup of
  * the name, is in flight; it confirms what was written before it was sent.
  *
- * Never touches a data object, never repeats an index write, never writes an entry of a snapshot.
+ * Never touches a data object, never repeats an index write but for inode_again(), never writes an
+ * entry of a snapshot.
  */
 #ifndef SHEEPFS_WORKER_INODE_H
 #define SHEEPFS_WORKER_INODE_H
@@ -70,6 +71,11 @@ uint64_t inode_allocated(const struct inode *i);
 
 /* A write has created object idx, which is ours from now on; confirmed() follows. */
 void inode_created(struct inode *i, struct inode_write *w, uint32_t idx);
+
+/* A write to object idx, ours, was done again after the death of a daemon that may have left the
+ * index's copies different (P 6.5): its entry is written again; confirmed() follows.  The name has
+ * led to our vid since that was settled. */
+void inode_again(struct inode *i, struct inode_write *w, uint32_t idx);
 
 /* A write to object idx, ours, is done.  Returns true when the object is not confirmed: then
  * confirmed() follows. */

@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FILES_MAX 64 /* descriptors: the daemon's, the arenas', tables on their way */
+#define FILES_MAX 512 /* descriptors: the daemons', the arenas', tables on their way */
 
 /* Fast open is connect(2) in disguise; with zero copy, TCP would resend bytes that have changed. */
 #define SEND_NEVER (MSG_FASTOPEN | MSG_ZEROCOPY)
@@ -58,6 +58,12 @@ static const struct confine_rule common_rules[] = {
     CONFINE_ALLOW(exit_group),
     /* what a library may try, and is told no */
     CONFINE_REFUSE(socket, EPERM),
+};
+
+/* A volume's worker settles what earlier generations left. */
+static const struct confine_rule volume_rules[] = {
+    CONFINE_ALLOW_IF(shutdown, 1, ARG32_IS(1, SHUT_WR)),
+    CONFINE_ALLOW(getrandom),
 };
 
 /* The cluster worker makes tables: text in sealed memory. */
@@ -130,6 +136,8 @@ int jail_enter(enum kind kind, uid_t uid, gid_t gid)
 	add(&all, common_rules, COUNT(common_rules));
 	if (kind == KIND_CLUSTER)
 		add(&all, cluster_rules, COUNT(cluster_rules));
+	else
+		add(&all, volume_rules, COUNT(volume_rules));
 #ifdef SANITIZE
 	add(&all, sanitizer_rules, COUNT(sanitizer_rules));
 #endif

@@ -22,11 +22,13 @@
 #include "worker/jail.h"
 #include "worker/nodes.h"
 #include "worker/serve.h"
+#include "worker/settle.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,6 +36,7 @@
 
 #define DATA_CONNECTIONS 6
 #define LAST_WORDS 1000           /* milliseconds that they may take */
+#define SETTLE_FIRST 100          /* milliseconds that what is unsettled holds up the beginning */
 #define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
 
 struct worker {
@@ -45,13 +48,20 @@ struct worker {
 	struct chan *master;
 	struct chan *front; /* the volume's data socket */
 	struct sheep *sheep;
+	bool witnessed; /* the witness is there */
 	bool connected; /* the control connection is there */
+	bool begun;
 	bool ready;
 	bool draining;
 	struct cluster *cluster;
 	struct node_links *nodes; /* the cluster worker's */
 	struct serve *serve;
 	struct serve_volume what;
+	struct vdi_identity was;
+	struct settle *settle;      /* the earlier generations'; a volume's */
+	bool died;                  /* a daemon of theirs */
+	bool settle_all;            /* nothing is begun before that */
+	struct event *settle_first; /* pending while the beginning waits */
 	char name[NAME_FIELD_SIZE], tag[NAME_FIELD_SIZE];
 	struct arena out, in;
 	struct event *answers_due; /* activated by the first answer of a turn */
@@ -121,7 +131,16 @@ static void on_lost(void *arg, enum exit_word word, const char *why)
 	give_up(w, word, error, why);
 }
 
-static const struct sheep_calls sheep_calls = {on_lost};
+static void on_epoch(void *arg, uint32_t epoch)
+{
+	struct worker *w = arg;
+	const struct msg_epoch payload = {.epoch = epoch};
+
+	if (w->kind == KIND_VOLUME)
+		send_epoch(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
+static const struct sheep_calls sheep_calls = {on_lost, on_epoch};
 
 static void on_drained(void *arg)
 {
@@ -158,8 +177,14 @@ static void on_locked(void *arg, uint32_t vid)
 	struct worker *w = arg;
 	struct msg_locked payload = {.vid = vid};
 
-	if (vid)
-		send_locked(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+	send_locked(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
+static void on_identified(void *arg, const struct msg_identity *identity)
+{
+	struct worker *w = arg;
+
+	send_identity(w->master, w->volume, w->generation, identity, NULL, 0, NULL);
 }
 
 static void on_ready(void *arg, const struct msg_ready *ready, const char *sentence)
@@ -167,7 +192,7 @@ static void on_ready(void *arg, const struct msg_ready *ready, const char *sente
 	struct worker *w = arg;
 
 	w->ready = true;
-	sheep_watch(w->sheep, false);
+	sheep_watch(w->sheep, SHEEP_WITNESSED);
 	send_ready(w->master, w->volume, w->generation, ready, sentence,
 	    strnlen(sentence, SENTENCE_MAX), NULL);
 	if (w->draining)
@@ -192,8 +217,8 @@ static void on_ended(void *arg, enum exit_word word, const char *why)
 
 static void on_order_answer(void *arg, uint64_t number, int error, const char *sentence);
 
-static const struct serve_calls serve_calls = {
-    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained, on_order_answer};
+static const struct serve_calls serve_calls = {on_answer, on_locked, on_identified, on_ready,
+    on_refused, on_ended, on_drained, on_order_answer};
 
 /* ---- what the cluster worker tells ---- */
 
@@ -234,7 +259,7 @@ static void on_busy(void *arg, bool busy)
 {
 	struct worker *w = arg;
 
-	sheep_watch(w->sheep, busy);
+	sheep_watch(w->sheep, busy ? SHEEP_STRICT : SHEEP_PATIENT);
 }
 
 static void on_dial_node(void *arg, uint64_t number, const char *address)
@@ -283,13 +308,86 @@ static void dial(struct worker *w, uint32_t count)
 	send_dial(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
 }
 
-/* The first connection is the control connection, and the work begins with it. */
+static void begin(struct worker *w)
+{
+	if (w->begun || !w->connected)
+		return;
+	w->begun = true;
+	event_del(w->settle_first);
+	serve_begin(w->serve, settle_is_over(w->settle), w->died);
+}
+
+static void on_settle_first(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	begin(arg);
+}
+
+static void on_settled(void *arg, uint32_t past, bool died, const char *sentence)
+{
+	struct worker *w = arg;
+	const struct msg_settled payload = {.past = past};
+
+	w->died = w->died || died;
+	send_settled(w->master, w->volume, w->generation, &payload, sentence,
+	    strnlen(sentence, SENTENCE_MAX), NULL);
+	if (!settle_is_over(w->settle))
+		return;
+	if (w->begun)
+		serve_settled(w->serve, w->died);
+	else
+		begin(w);
+}
+
+static const struct settle_calls settle_calls = {on_settled};
+
+/* What can be settled at once is settled before all else: then nothing has to wait for it later. */
+static void begin_soon(struct worker *w, const char *address)
+{
+	static const struct timeval first = {0, SETTLE_FIRST * 1000};
+
+	settle_served(w->settle, address);
+	if (settle_is_over(w->settle))
+		begin(w);
+	else if (!w->settle_all)
+		event_add(w->settle_first, &first);
+}
+
+static void take_past(struct worker *w, struct msg *m)
+{
+	const struct msg_past *past = &m->body.past;
+	int error = settle_add(w->settle, past->past, past->epoch, past->witness, msg_take_fd(m, 0),
+	    (const char *)m->tail);
+
+	if (error)
+		fatal("a connection of an earlier generation cannot be settled: %s",
+		    strerror(-error));
+}
+
+static void take_witness(struct worker *w, struct msg *m)
+{
+	int error = sheep_add_witness(w->sheep, msg_take_fd(m, 0), (const char *)m->tail);
+
+	if (error)
+		fatal("the witness of the daemon cannot be used: %s", strerror(-error));
+	w->witnessed = true;
+	settle_begin(w->settle);
+	dial(w, 1 + DATA_CONNECTIONS);
+}
+
+/* The first connection, after a volume's witness, is the control connection, and the work begins
+ * with it. */
 static void take_daemon(struct worker *w, struct msg *m)
 {
 	int number;
 
 	if (w->draining)
 		return;
+	if (w->kind == KIND_VOLUME && !w->witnessed) {
+		take_witness(w, m);
+		return;
+	}
 	if (w->connected && w->kind == KIND_CLUSTER)
 		bad_message(w, "master", "DAEMON, where one connection is all that is needed");
 	number = sheep_add(w->sheep, msg_take_fd(m, 0), (const char *)m->tail);
@@ -308,9 +406,8 @@ static void take_daemon(struct worker *w, struct msg *m)
 		cluster_begin(w->cluster, (const char *)m->tail);
 		return;
 	}
-	sheep_watch(w->sheep, true);
-	serve_begin(w->serve);
-	dial(w, DATA_CONNECTIONS);
+	sheep_watch(w->sheep, SHEEP_STRICT);
+	begin_soon(w, (const char *)m->tail);
 }
 
 static void take_node(struct worker *w, struct msg *m)
@@ -324,16 +421,37 @@ static void take_node(struct worker *w, struct msg *m)
 		cluster_node_failed(w->cluster, number, "too many nodes are asked at once");
 }
 
-static void drain(struct worker *w)
+static void drain(struct worker *w, bool keep)
 {
 	w->draining = true;
 	chan_talk(w->master, TALK_ENDING);
-	if (!w->connected)
+	if (!w->connected || (w->kind == KIND_VOLUME && !w->begun))
 		on_drained(w);
 	else if (w->kind == KIND_CLUSTER)
 		cluster_drain(w->cluster);
+	else if (keep)
+		serve_hand_over(w->serve);
 	else
 		serve_drain(w->serve);
+}
+
+/* Without a control connection there is nothing to begin with. */
+static void no_connection(struct worker *w, const char *why)
+{
+	char sentence[SENTENCE_MAX];
+
+	log_warning("the daemon takes no further connection: %s", why);
+	if (w->connected || w->draining)
+		return;
+	snprintf(sentence, sizeof sentence, "the daemon takes no second connection: %s", why);
+	on_refused(w, -ECONNREFUSED, true, sentence);
+}
+
+static void pong(struct worker *w, uint64_t number)
+{
+	const struct msg_pong payload = {.number = number, .in_flight = sheep_in_flight(w->sheep)};
+
+	send_pong(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
 }
 
 static void on_master_message(struct chan *c, struct msg *m, void *arg)
@@ -351,9 +469,15 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 	if (m->id == MSG_DAEMON)
 		take_daemon(w, m);
 	else if (m->id == MSG_DIAL_FAILED)
-		log_warning("the daemon takes no further connection: %s", (const char *)m->tail);
+		no_connection(w, (const char *)m->tail);
 	else if (m->id == MSG_DRAIN)
-		drain(w);
+		drain(w, m->body.drain.keep);
+	else if (m->id == MSG_PING)
+		pong(w, m->body.ping.number);
+	else if (m->id == MSG_PAST)
+		take_past(w, m);
+	else if (m->id == MSG_FENCED)
+		settle_fence(w->settle, (const char *)m->tail);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
 	else if (m->id == MSG_NODE)
@@ -448,8 +572,10 @@ static void start_volume(struct worker *w, struct msg *m)
 	w->gid = start->gid;
 	memcpy(w->name, start->name, sizeof w->name);
 	memcpy(w->tag, start->tag, sizeof w->tag);
-	w->what = (struct serve_volume){
-	    w->name, w->tag, start->snap_id, start->slots, start->object_cache};
+	w->was = (struct vdi_identity){
+	    start->cluster_ctime, start->create_time, start->size, start->vid, start->lock};
+	w->what = (struct serve_volume){w->name, w->tag, start->snap_id, start->slots,
+	    start->object_cache, start->vid ? &w->was : NULL};
 	w->front = chan_open(
 	    w->base, msg_take_fd(m, 0), KIND_VOLUME, KIND_FRONT, TALK_STARTING, &front_calls, w);
 	error = arena_map(&w->out, msg_take_fd(m, 1), start->slots, false);
@@ -458,8 +584,12 @@ static void start_volume(struct worker *w, struct msg *m)
 	if (error)
 		fatal("the payload memory cannot be used: %s", strerror(-error));
 	w->answers_due = event_new(w->base, -1, 0, on_answers_due, w);
+	w->settle_all = start->settle_all;
+	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
+	w->settle =
+	    settle_open(w->base, sheep_daemon(w->sheep), start->fence_timeout, &settle_calls, w);
 	w->serve = serve_open(&w->what, sheep_daemon(w->sheep), &w->out, &w->in, &serve_calls, w);
-	if (!w->front || !w->answers_due || !w->serve)
+	if (!w->front || !w->answers_due || !w->settle_first || !w->settle || !w->serve)
 		fatal("no memory for the volume");
 }
 

@@ -24,6 +24,7 @@ struct piece {
 	void *request;
 	uint8_t *slot; /* where its bytes are, or go to */
 	bool retried;
+	bool again;               /* an earlier generation was given it */
 	STAILQ_ENTRY(piece) next; /* of the doubtful ones, or of the free ones */
 };
 
@@ -38,8 +39,11 @@ struct pieces {
 	struct piece *all; /* from `untouched` on never used */
 	unsigned most, untouched;
 	STAILQ_HEAD(, piece) free, doubtful;
-	bool doubting; /* about the first doubtful one */
+	bool doubting; /* about the first doubtful one, or while resuming */
 	bool held;     /* no new doubt */
+	/* the past: writes of it, whose entry is read again before any of them is let go */
+	STAILQ_HEAD(, piece) unsettled, known;
+	bool settled, died, resuming;
 	uint16_t cache_flag;
 	struct vdi_proof doubt;
 	struct call reread;
@@ -87,6 +91,9 @@ static void piece_succeeded(struct pieces *ps, struct piece *p)
 	if (p->range.creates) {
 		inode_created(ps->inode, &p->write, object);
 		held = true;
+	} else if (p->range.write && p->again && ps->died) {
+		inode_again(ps->inode, &p->write, object);
+		held = true;
 	} else if (p->range.write) {
 		held = inode_held(ps->inode, &p->write, object);
 	}
@@ -109,7 +116,8 @@ static void on_piece(struct call *call)
 	} else if (result == SD_RES_READONLY) {
 		snprintf(why, sizeof why,
 		    "somebody else took a snapshot of volume %s (vid %x), which cannot be written "
-		    "any more: unmount it and mount it again",
+		    "any "
+		    "more",
 		    ps->vdi->shown, ps->vdi->vid);
 		ps->calls->failed(ps->arg, EXIT_VOLUME_CHANGED, why);
 		return;
@@ -156,8 +164,8 @@ static void piece_start(struct pieces *ps, struct piece *p)
 	daemon_submit(ps->daemon, call);
 }
 
-bool piece_add(struct pieces *ps, void *request, bool write, uint32_t object, uint64_t first,
-    size_t size, uint8_t *slot)
+bool piece_add(struct pieces *ps, void *request, bool write, bool again, uint32_t object,
+    uint64_t first, size_t size, uint8_t *slot)
 {
 	struct piece *p;
 
@@ -173,8 +181,23 @@ bool piece_add(struct pieces *ps, void *request, bool write, uint32_t object, ui
 	p->request = request;
 	p->slot = slot;
 	p->retried = false;
+	p->again = again;
+	p->range.held = write && again && !ps->settled;
+	if (p->range.held)
+		STAILQ_INSERT_TAIL(&ps->unsettled, p, next);
 	range_enter(ps->ranges, &p->range);
 	return true;
+}
+
+void piece_unsettled(struct pieces *ps)
+{
+	ps->settled = false;
+}
+
+void piece_settled(struct pieces *ps, bool died)
+{
+	ps->settled = true;
+	ps->died = died;
 }
 
 void piece_confirmed(struct pieces *ps, struct inode_write *w)
@@ -194,24 +217,75 @@ static struct piece *doubt_take(struct pieces *ps)
 	return p;
 }
 
+static void reread(struct pieces *ps, const struct piece *p);
+
 /* Tries once more, as whatever its entry makes of it now; what waits meanwhile goes first. */
+static void try_again(struct pieces *ps, struct piece *p)
+{
+	p->retried = true;
+	range_leave(ps->ranges, &p->range);
+	range_enter(ps->ranges, &p->range);
+}
+
+/* What the index said when it was loaded may have been changed since by what is settled now.  Only
+ * when all entries are known is any write let go: it changes them. */
+static void resume_next(struct pieces *ps)
+{
+	struct piece *p = STAILQ_FIRST(&ps->unsettled);
+
+	STAILQ_REMOVE_HEAD(&ps->unsettled, next);
+	STAILQ_INSERT_TAIL(&ps->known, p, next);
+	if (!STAILQ_EMPTY(&ps->unsettled)) {
+		reread(ps, STAILQ_FIRST(&ps->unsettled));
+		return;
+	}
+	ps->resuming = ps->doubting = false;
+	while ((p = STAILQ_FIRST(&ps->known))) {
+		STAILQ_REMOVE_HEAD(&ps->known, next);
+		range_let_go(ps->ranges, &p->range);
+	}
+}
+
+/* Of one that never ran nothing can be said but that it could not be begun. */
+static void doubt_failed(struct pieces *ps, uint32_t result)
+{
+	char why[SENTENCE_MAX];
+
+	if (!ps->resuming) {
+		piece_failed(ps, doubt_take(ps), SD_RES_NO_OBJ);
+		ps->calls->moved(ps->arg);
+		return;
+	}
+	snprintf(why, sizeof why,
+	    "what volume %s (vid %x) holds now cannot be learnt from its index: %s", ps->vdi->shown,
+	    ps->vdi->vid, sheep_result_name(result));
+	ps->calls->failed(ps->arg, EXIT_DAEMON_LOST, why);
+}
+
 static void on_reread(struct call *call)
 {
 	struct pieces *ps = call->owner;
-	struct piece *p;
+	const struct piece *p;
 
 	if (ps->over)
 		return;
-	p = doubt_take(ps);
-	if (call->rsp.result == SD_RES_SUCCESS &&
-	    inode_reread(ps->inode, p->range.object, ps->entry) == 0) {
-		p->retried = true;
-		range_leave(ps->ranges, &p->range);
-		range_enter(ps->ranges, &p->range);
-	} else {
-		piece_failed(ps, p, SD_RES_NO_OBJ);
+	p = ps->resuming ? STAILQ_FIRST(&ps->unsettled) : STAILQ_FIRST(&ps->doubtful);
+	if (call->rsp.result != SD_RES_SUCCESS ||
+	    inode_reread(ps->inode, p->range.object, ps->entry)) {
+		doubt_failed(ps, call->rsp.result);
+		return;
 	}
+	if (ps->resuming)
+		resume_next(ps);
+	else
+		try_again(ps, doubt_take(ps));
 	ps->calls->moved(ps->arg);
+}
+
+static void reread(struct pieces *ps, const struct piece *p)
+{
+	inode_call_entry(&ps->reread, ps->inode, p->range.object, &ps->entry, on_reread, ps);
+	daemon_submit(ps->daemon, &ps->reread);
 }
 
 static void on_doubt(struct vdi_proof *proof)
@@ -225,22 +299,23 @@ static void on_doubt(struct vdi_proof *proof)
 		ps->calls->failed(ps->arg, proof->word, proof->why);
 		return;
 	case VDI_SAME:
-		inode_call_entry(&ps->reread, ps->inode, STAILQ_FIRST(&ps->doubtful)->range.object,
-		    &ps->entry, on_reread, ps);
-		daemon_submit(ps->daemon, &ps->reread);
+		reread(
+		    ps, ps->resuming ? STAILQ_FIRST(&ps->unsettled) : STAILQ_FIRST(&ps->doubtful));
 		return;
 	case VDI_UNKNOWN:
-		piece_failed(ps, doubt_take(ps), SD_RES_NO_OBJ);
-		ps->calls->moved(ps->arg);
+		doubt_failed(ps, SD_RES_NO_OBJ);
 		return;
 	}
 }
 
 static void doubt_next(struct pieces *ps)
 {
-	if (ps->doubting || ps->held || STAILQ_EMPTY(&ps->doubtful))
+	bool resume = ps->settled && !STAILQ_EMPTY(&ps->unsettled);
+
+	if (ps->doubting || ps->held || (!resume && STAILQ_EMPTY(&ps->doubtful)))
 		return;
 	ps->doubting = true;
+	ps->resuming = resume;
 	ps->doubt.vdi = ps->vdi;
 	ps->doubt.lane = LANE_CONTROL;
 	ps->doubt.by_name = !ps->vdi->snapshot; /* a newer one may have the same tag (P 4.3) */
@@ -289,6 +364,9 @@ struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slo
 	ps->most = 2 * piece_writes(v, slots);
 	STAILQ_INIT(&ps->free);
 	STAILQ_INIT(&ps->doubtful);
+	STAILQ_INIT(&ps->unsettled);
+	STAILQ_INIT(&ps->known);
+	ps->settled = true;
 	ps->all = calloc(ps->most, sizeof *ps->all);
 	ps->ranges = range_open(ps->most, creates, ps);
 	if (!ps->all || !ps->ranges) {

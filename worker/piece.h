@@ -6,6 +6,9 @@
  * Owns what is asked of the daemon for a piece (P 5): READ, WRITE, CREATE, or CREATE with
  * copy-on-write, and the doubt when an object that should be there is not (rule 6).  range.c says
  * when a piece may run, inode.c whose object it is and when a write is confirmed (rule 1).
+ *
+ * A write that an earlier generation did not answer waits in its place until that past is settled
+ * (rule 5); then its index entry is read again, under a barrier, and it runs from rule 1.
  */
 #ifndef SHEEPFS_WORKER_PIECE_H
 #define SHEEPFS_WORKER_PIECE_H
@@ -34,10 +37,18 @@ unsigned piece_writes(const struct vdi *v, unsigned slots);
 
 /*
  * Accepts bytes [first, first + size) of an object for `request`; `slot` is where they are, or go
- * to.  Returns false when it is done already: a hole was read, and done() does not follow.
+ * to.  again: an earlier generation was given it.  Returns false when it is done already: a hole
+ * was read, and done() does not follow.
  */
-bool piece_add(struct pieces *ps, void *request, bool write, uint32_t object, uint64_t first,
-    size_t size, uint8_t *slot);
+bool piece_add(struct pieces *ps, void *request, bool write, bool again, uint32_t object,
+    uint64_t first, size_t size, uint8_t *slot);
+
+/* Before any piece: earlier generations are not settled. */
+void piece_unsettled(struct pieces *ps);
+
+/* They are.  died: a daemon of theirs died (settle.h): what is written again gets its index entry
+ * written again, too. */
+void piece_settled(struct pieces *ps, bool died);
 
 /* inode.c confirmed a write. */
 void piece_confirmed(struct pieces *ps, struct inode_write *w);

@@ -72,7 +72,7 @@ static bool overlaps_earlier(const struct range *range)
 	const struct range *e;
 
 	for (e = TAILQ_FIRST(&range->at->queue); e != range; e = TAILQ_NEXT(e, next))
-		if (e->write && e->first < range->end && range->first < e->end)
+		if (e->write && (e->held || (e->first < range->end && range->first < e->end)))
 			return true;
 	return false;
 }
@@ -101,10 +101,12 @@ static void wake(struct ranges *r, struct range_object *o)
 		if (range->running)
 			continue;
 		if (range->write && foreign) {
-			if (!o->running)
+			if (!o->running && !range->held)
 				start(r, range, true);
 			return; /* whatever came later stays behind the create */
 		}
+		if (range->held)
+			continue;
 		if (!range->write || !overlaps_earlier(range))
 			start(r, range, false);
 	}
@@ -124,7 +126,7 @@ void range_enter(struct ranges *r, struct range *range)
 	o->waiting++;
 	o->writes += range->write;
 	foreign = o->writes && r->creates(r->arg, o->object);
-	if (o->creating)
+	if (o->creating || range->held)
 		return;
 	if (!range->write) {
 		if (!foreign)
@@ -135,6 +137,14 @@ void range_enter(struct ranges *r, struct range *range)
 	} else if (!overlaps_earlier(range)) {
 		start(r, range, false);
 	}
+}
+
+void range_let_go(struct ranges *r, struct range *range)
+{
+	if (!range->held)
+		bug("a range of object %u is let go that was not held", range->object);
+	range->held = false;
+	wake(r, range->at);
 }
 
 struct range *range_next(struct ranges *r)

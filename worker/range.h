@@ -5,7 +5,9 @@
  *	- beside a write that creates its object nothing else is in flight on that object;
  *	- overlapping writes run one after another, as they came;
  *	- reads run beside reads and beside writes (unanswered requests are concurrent), but not
- *	  beside a create, and none passes a create that waits.
+ *	  beside a create, and none passes a create that waits;
+ *	- a write that is held stands in its place for the whole object and does not start until it
+ *	  is let go: an earlier generation may still be writing there (rule 5).
  *
  * Nothing that waits is passed for ever: each waits only for what came before it.  Knows neither
  * the daemon nor what a range's owner does while it runs.
@@ -25,6 +27,7 @@ struct range {
 	uint32_t object;     /* its index in the volume */
 	uint64_t first, end; /* bytes within the object */
 	bool write;
+	bool held; /* a write that waits for range_let_go() */
 	/* ---- range.c's ---- */
 	bool running;
 	bool creates; /* a write that runs alone, for its object is not ours yet */
@@ -47,6 +50,9 @@ void range_enter(struct ranges *r, struct range *range);
 
 /* The next range that may run now, each once; NULL when there is none. */
 struct range *range_next(struct ranges *r);
+
+/* A held one may start as others do. */
+void range_let_go(struct ranges *r, struct range *range);
 
 /* What was done under the range is over; whether its object is ours now is asked afresh. */
 void range_leave(struct ranges *r, struct range *range);

@@ -30,6 +30,8 @@ enum state {
 struct serve {
 	enum state state;
 	bool draining, turning;
+	bool handing_over;
+	bool settled, died; /* the past */
 	struct daemon *daemon;
 	const struct arena *out, *in;
 	const struct serve_calls *calls;
@@ -104,6 +106,7 @@ static void on_released(struct call *call)
 
 	if (s->state == OVER)
 		return;
+	s->vdi.locked = false;
 	if (result == SD_RES_SUCCESS || result == SD_RES_VDI_NOT_LOCKED)
 		s->calls->locked(s->arg, 0);
 	else
@@ -124,12 +127,16 @@ static void leave(struct serve *s)
 	daemon_submit(s->daemon, &s->release);
 }
 
+/* The lock that an earlier generation took is not ours to give back: another may go on. */
 static void refuse(struct serve *s, int error, bool elsewhere, const char *sentence)
 {
 	s->refusal = error;
 	s->elsewhere = elsewhere;
 	snprintf(s->sentence, sizeof s->sentence, "%s", sentence);
-	leave(s);
+	if (s->vdi.was.vid)
+		depart(s);
+	else
+		leave(s);
 }
 
 /* ---- the object cache ---- */
@@ -232,8 +239,8 @@ static void request_cut(struct serve *s, struct request *q)
 		uint64_t first = at & (object_size - 1);
 		uint64_t size = to - at < object_size - first ? to - at : object_size - first;
 
-		q->left += piece_add(
-		    s->pieces, q, write, (uint32_t)(at >> s->vdi.shift), first, size, slot);
+		q->left += piece_add(s->pieces, q, write, q->r.again,
+		    (uint32_t)(at >> s->vdi.shift), first, size, slot);
 		at += size;
 		slot += size;
 	}
@@ -252,8 +259,19 @@ static bool is_paused(const struct serve *s)
 /* The cache is flushed first: later flushes are the successor's (P 9). */
 static void pause_turn(struct serve *s)
 {
-	if (is_paused(s) && !s->successor.active && is_flushed(s))
-		successor_begin(&s->successor, s->snapshot_tag);
+	if (!is_paused(s) || s->successor.active || !is_flushed(s))
+		return;
+	piece_hold(s->pieces, true);
+	successor_begin(&s->successor, s->snapshot_tag);
+}
+
+static void tell_identity(struct serve *s)
+{
+	const struct msg_identity identity = {.cluster_ctime = s->vdi.cluster_ctime,
+	    .create_time = s->vdi.create_time,
+	    .vid = s->vdi.vid};
+
+	s->calls->identified(s->arg, &identity);
 }
 
 static void on_snapshot_answer(void *arg, int error, const char *sentence)
@@ -305,7 +323,6 @@ void serve_snapshot(struct serve *s, uint64_t number, const char *tag)
 	s->pausing = true;
 	s->snapshot_number = number;
 	memcpy(s->snapshot_tag, tag, sizeof s->snapshot_tag);
-	piece_hold(s->pieces, true);
 	admission_open(&s->admission, false);
 	turn(s);
 }
@@ -321,11 +338,16 @@ static void turn(struct serve *s)
 	do {
 		if (s->state != SERVING)
 			break;
-		piece_turn(s->pieces);
+		if (!s->handing_over)
+			piece_turn(s->pieces);
 		inode_turn(s->inode);
 		pause_turn(s);
 	} while (answer_next(s));
 	s->turning = false;
+	if (s->state == SERVING && s->handing_over && !s->daemon->in_flight)
+		depart(s);
+	if (s->state == SERVING && s->draining && !s->settled && !s->daemon->in_flight)
+		depart(s); /* the lock stays: what is not settled may still be written */
 	if (s->state == SERVING && s->draining && queue_is_empty(&s->queue) && !s->pausing &&
 	    is_flushed(s))
 		leave(s);
@@ -365,6 +387,8 @@ void serve_request(struct serve *s, const struct record_request *r)
 
 	if (s->state == OVER || !request_fits(s, r))
 		return;
+	if (s->handing_over)
+		return; /* the next generation is given it again */
 	if (s->draining) {
 		s->calls->answer(s->arg, r->id, -ESHUTDOWN);
 		return;
@@ -402,6 +426,7 @@ static void on_loaded(void *arg, int error, bool elsewhere, const char *sentence
 	ready.allocated = inode_allocated(s->inode);
 	ready.vid = s->vdi.vid;
 	ready.shift = s->vdi.shift;
+	tell_identity(s);
 	if (!s->vdi.snapshot && !s->vdi.locks_enforced)
 		locks =
 		    s->vdi.cluster_told
@@ -462,6 +487,14 @@ static void on_locked(void *arg, uint32_t vid)
 		s->calls->locked(s->arg, vid);
 }
 
+static void on_adopted(void *arg)
+{
+	struct serve *s = arg;
+
+	if (s->state != OVER)
+		tell_identity(s);
+}
+
 /* All memory that requests will need. */
 static bool allocate(struct serve *s)
 {
@@ -472,6 +505,7 @@ static bool allocate(struct serve *s)
 	    .inode = s->inode,
 	    .daemon = s->daemon,
 	    .answer = on_snapshot_answer,
+	    .adopted = on_adopted,
 	    .locked = on_locked,
 	    .done = on_succeeded,
 	    .failed = on_failed,
@@ -485,13 +519,19 @@ static void on_opened(void *arg, int error, bool elsewhere, const char *sentence
 
 	if (s->state != BEGINNING)
 		return;
-	if (s->draining) {
+	if (s->handing_over) {
+		depart(s);
+	} else if (s->draining) {
 		leave(s);
 	} else if (error) {
 		refuse(s, error, elsewhere, sentence);
 	} else if (!allocate(s)) {
 		refuse(s, -ENOMEM, false, "there is no memory for the volume's requests and index");
 	} else {
+		if (!s->settled)
+			piece_unsettled(s->pieces);
+		else if (s->died)
+			piece_settled(s->pieces, true);
 		inode_load(s->inode);
 		admission_open(&s->admission, true);
 	}
@@ -499,9 +539,23 @@ static void on_opened(void *arg, int error, bool elsewhere, const char *sentence
 
 static const struct vdi_calls vdi_calls = {on_opened, on_locked};
 
-void serve_begin(struct serve *s)
+void serve_begin(struct serve *s, bool settled, bool died)
 {
+	s->settled = settled;
+	s->died = died;
 	vdi_begin(&s->vdi);
+}
+
+void serve_settled(struct serve *s, bool died)
+{
+	if (s->state == OVER || s->settled)
+		return;
+	s->settled = true;
+	s->died = died;
+	if (!s->pieces)
+		return;
+	piece_settled(s->pieces, died);
+	turn(s);
 }
 
 void serve_drain(struct serve *s)
@@ -513,6 +567,17 @@ void serve_drain(struct serve *s)
 		turn(s);
 	else if (!vdi_abandon(&s->vdi))
 		leave(s);
+}
+
+void serve_hand_over(struct serve *s)
+{
+	if (s->draining || s->state == OVER || s->state == RELEASING)
+		return;
+	s->draining = s->handing_over = true;
+	if (s->state == SERVING)
+		turn(s);
+	else if (!vdi_abandon(&s->vdi))
+		depart(s);
 }
 
 uint64_t serve_allocated(const struct serve *s)
@@ -542,11 +607,12 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
 	    .failed = on_admission_failed,
 	    .quiet = on_quiet,
 	    .arg = s};
-	if (!queue_open(&s->queue, s->slots)) {
+	if (!vdi_init(&s->vdi, volume->name, volume->tag, volume->snap_id, volume->was, daemon,
+		&vdi_calls, s) ||
+	    !queue_open(&s->queue, s->slots)) {
 		serve_close(s);
 		return NULL;
 	}
-	vdi_init(&s->vdi, volume->name, volume->tag, volume->snap_id, daemon, &vdi_calls, s);
 	return s;
 }
 
@@ -557,5 +623,6 @@ void serve_close(struct serve *s)
 	piece_close(s->pieces);
 	inode_close(s->inode);
 	queue_close(&s->queue);
+	vdi_end(&s->vdi);
 	free(s);
 }

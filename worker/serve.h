@@ -15,19 +15,23 @@
 #include "ipc/msg.h"
 #include "worker/queue.h"
 #include "worker/sheep.h"
+#include "worker/vdi.h"
 
 /* What the engine tells the world.  None of these may call back into the engine, but for
  * serve_request() from answer().  answer() may be told from inside serve_request(). */
 struct serve_calls {
 	void (*answer)(void *arg, uint64_t id, int error); /* 0 or -errno */
 	void (*locked)(void *arg, uint32_t vid);           /* we hold this lock now; 0: no more */
+	/* What the volume is in the cluster from now on. */
+	void (*identified)(void *arg, const struct msg_identity *identity);
 	void (*ready)(void *arg, const struct msg_ready *ready, const char *sentence);
 	/* Attach cannot be done; elsewhere: another daemon may do better. */
 	void (*refused)(void *arg, int error, bool elsewhere, const char *sentence);
 	/*
 	 * Nothing can be done under this generation any more; nothing is answered after it.
 	 * EXIT_BAD_MESSAGE: the front broke its contract.  EXIT_VOLUME_CHANGED: READONLY, a name
-	 * that leads elsewhere, an inode that is not ours any more.  EXIT_DAEMON_LIES: a connection
+	 * that leads elsewhere, an inode that is not ours any more: what has become of the volume
+	 * is for the next generation to find out (rule 7).  EXIT_DAEMON_LIES: a connection
 	 * leads to another cluster.  EXIT_DAEMON_LOST: an index write or a barrier failed, so that
 	 * only a new generation, which reads the index afresh, can know what it holds.
 	 */
@@ -43,6 +47,7 @@ struct serve_volume {
 	uint32_t snap_id; /* 0 for none */
 	unsigned slots;
 	bool object_cache; /* ask daemons before 1.0 to cache objects, and flush them (P 1.5, 9) */
+	const struct vdi_identity *was; /* of an earlier generation; NULL: there was none; copied */
 };
 
 struct serve;
@@ -54,9 +59,17 @@ struct serve;
 struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemon,
     const struct arena *out, const struct arena *in, const struct serve_calls *calls, void *arg);
 
-/* begin(): proves identity, looks the name up and locks it, reads header and index; then ready() or
- * refused(); a lock is released before refused().  The daemon has its control connection. */
-void serve_begin(struct serve *s);
+/*
+ * begin(): proves identity, looks the name up and locks it, reads header and index; then ready() or
+ * refused(); a lock is released before refused(), but one that an earlier generation took is kept.
+ * The daemon has its control connection.  settled: nothing of earlier generations can run any more;
+ * else what they were given and did not answer waits for serve_settled(), and so does whatever
+ * concerns the same objects (rule 5).  died: see settle.h.
+ */
+void serve_begin(struct serve *s, bool settled, bool died);
+
+/* Nothing of earlier generations can run any more. */
+void serve_settled(struct serve *s, bool died);
 
 /* The daemon has one more connection, 1..63: the engine proves where it leads, then admits it
  * (rule 6).  May come at any time after serve_begin(), also before READY.  One that the daemon
@@ -84,6 +97,12 @@ void serve_snapshot(struct serve *s, uint64_t number, const char *tag);
  * -ESHUTDOWN.
  */
 void serve_drain(struct serve *s);
+
+/*
+ * Another generation goes on: what the daemon was sent is finished, and answered where that answers
+ * a request; nothing else is begun; the lock is kept.  Then drained().
+ */
+void serve_hand_over(struct serve *s);
 
 /* Bytes of the volume that have objects, its own and inherited ones. */
 uint64_t serve_allocated(const struct serve *s);

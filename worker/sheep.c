@@ -11,6 +11,7 @@
  */
 #include "worker/sheep.h"
 
+#include "include/bounds.h"
 #include "ipc/log.h"
 #include "worker/connection.h"
 
@@ -19,12 +20,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 32
 #define INDEX_BITS 16
 #define CHUNK_SLOTS 256 /* slots are made in chunks, when they are needed */
 #define CHUNKS_MAX ((1U << INDEX_BITS) / CHUNK_SLOTS)
-#define OVERDUE 5000 /* milliseconds */
-#define TICK 500     /* milliseconds */
+#define OVERDUE 5000    /* milliseconds */
+#define TICK 500        /* milliseconds */
+#define PROBE_WAIT 2000 /* milliseconds for the witness's answer */
+#define WITNESS 0       /* its number as a connection */
 #define NO_SLOT UINT32_MAX
 
 /* The place of a call in flight.  Its id is index + uses << INDEX_BITS, so that an answer that
@@ -52,17 +54,27 @@ struct sheep {
 	void *arg;
 	struct load loads[CONNECTIONS_MAX];
 	unsigned nr_loads;
-	struct event *flush; /* activated by the first submit of a turn */
+	struct load witness;
+	struct call probe;
+	bool probing;
+	uint64_t probed_since; /* milliseconds */
+	uint32_t epoch;        /* the highest that was shown */
+	struct event *flush;   /* activated by the first submit of a turn */
 	bool flush_due;
 	struct event *tick;
-	bool watching;
+	enum sheep_patience patience;
 	uint64_t watched_since; /* milliseconds */
 	bool over;              /* lost() was called: nothing completes any more */
 	struct slot *chunks[CHUNKS_MAX];
 	uint32_t nr_slots;
 	uint32_t free_slot;
-	unsigned in_flight, peak;
+	unsigned peak;
 };
+
+static struct load *load_of(struct sheep *s, unsigned number)
+{
+	return number == WITNESS ? &s->witness : &s->loads[number - 1];
+}
 
 /* ---- ids ---- */
 
@@ -133,12 +145,17 @@ static struct call *on_find(void *arg, unsigned number, uint32_t id)
 static void on_answered(void *arg, unsigned number, struct call *call)
 {
 	struct sheep *s = arg;
-	struct load *load = &s->loads[number - 1];
+	struct load *load = load_of(s, number);
 
 	slot_free(s, slot_index(call->id));
 	load->bytes -= call->send_size + call->receive_size;
 	load->calls--;
-	s->in_flight--;
+	if (number != WITNESS)
+		s->daemon.in_flight--;
+	if (call->rsp.epoch > s->epoch && s->calls->epoch) {
+		s->epoch = call->rsp.epoch;
+		s->calls->epoch(s->arg, s->epoch);
+	}
 	call->done(call);
 }
 
@@ -151,6 +168,8 @@ static void on_failed(void *arg, enum exit_word word, const char *why)
 	s->over = true;
 	for (unsigned i = 0; i < s->nr_loads; i++)
 		connection_stop(s->loads[i].connection);
+	if (s->witness.connection)
+		connection_stop(s->witness.connection);
 	event_del(s->flush);
 	event_del(s->tick);
 	s->calls->lost(s->arg, word, why);
@@ -159,6 +178,8 @@ static void on_failed(void *arg, enum exit_word word, const char *why)
 static const struct connection_calls connection_calls = {on_find, on_answered, on_failed};
 
 /* ---- submitting ---- */
+
+static void set_tick(struct sheep *s);
 
 static bool busier(const struct load *a, const struct load *b)
 {
@@ -169,6 +190,8 @@ static struct load *choose(struct sheep *s, const struct call *call)
 {
 	struct load *best = NULL;
 
+	if (call->lane == LANE_WITNESS)
+		return &s->witness;
 	if (call->lane == LANE_NEW) {
 		if (!call->connection || call->connection > s->nr_loads)
 			bug("a call for connection %u of %u", call->connection, s->nr_loads);
@@ -193,7 +216,8 @@ static void on_submit(struct daemon *d, struct call *call)
 	if (call->send_size > UINT32_MAX || call->receive_size > UINT32_MAX)
 		bug("a call with %zu and %zu bytes", call->send_size, call->receive_size);
 	load = choose(s, call);
-	call->id = slot_take(s, (unsigned)(load - s->loads) + 1, call);
+	call->id =
+	    slot_take(s, load == &s->witness ? WITNESS : (unsigned)(load - s->loads) + 1, call);
 	req->proto_ver = req->opcode < SD_OP_INTERNAL_FIRST ? SD_PROTO_PUBLIC : SD_PROTO_INTERNAL;
 	req->epoch = 0;
 	req->id = call->id;
@@ -201,12 +225,13 @@ static void on_submit(struct daemon *d, struct call *call)
 	    (uint32_t)(req->flags & SD_FLAG_WRITE ? call->send_size : call->receive_size);
 	load->bytes += call->send_size + call->receive_size;
 	load->calls++;
-	if (++s->in_flight > s->peak)
-		s->peak = s->in_flight;
+	if (load != &s->witness && ++s->daemon.in_flight > s->peak)
+		s->peak = s->daemon.in_flight;
 	connection_queue(load->connection, call);
 	if (!s->flush_due) {
 		s->flush_due = true;
 		event_active(s->flush, EV_WRITE, 0);
+		set_tick(s);
 	}
 }
 
@@ -228,31 +253,31 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	s->flush_due = false;
 	for (unsigned i = 0; i < s->nr_loads && !s->over; i++)
 		connection_send(s->loads[i].connection);
+	if (s->witness.connection && !s->over)
+		connection_send(s->witness.connection);
 }
 
 /* ---- watching ---- */
 
-/* An answer that waits behind others that still come is not overdue. */
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static uint64_t later(uint64_t a, uint64_t b)
 {
-	struct sheep *s = arg;
-	uint64_t now = connection_now();
+	return a > b ? a : b;
+}
+
+/* An answer that waits behind others that still come is not overdue. */
+static void look_strictly(struct sheep *s, uint64_t now)
+{
 	char why[256];
 
-	(void)fd;
-	(void)what;
 	for (uint32_t i = 0; i < s->nr_slots; i++) {
 		struct slot *slot = slot_at(s, i);
 		const struct connection *c;
-		uint64_t since = s->watched_since;
+		uint64_t since;
 
-		if (!slot->call)
+		if (!slot->call || slot->connection == WITNESS)
 			continue;
-		c = s->loads[slot->connection - 1].connection;
-		if (since < slot->since)
-			since = slot->since;
-		if (since < connection_progress(c))
-			since = connection_progress(c);
+		c = load_of(s, slot->connection)->connection;
+		since = later(later(s->watched_since, slot->since), connection_progress(c));
 		if (now - since < OVERDUE)
 			continue;
 		snprintf(why, sizeof why,
@@ -263,18 +288,87 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-void sheep_watch(struct sheep *s, bool watch)
+static void on_probe(struct call *call)
 {
-	struct timeval interval = {TICK / 1000, TICK % 1000 * 1000};
+	struct sheep *s = call->owner;
 
-	if (watch == s->watching || s->over)
-		return;
-	s->watching = watch;
-	s->watched_since = connection_now();
-	if (!watch)
+	s->probing = false;
+}
+
+/* When the daemon last gave a sign of life, or was last asked for one. */
+static uint64_t silent_since(const struct sheep *s)
+{
+	uint64_t since = later(s->watched_since, connection_progress(s->witness.connection));
+
+	for (unsigned i = 0; i < s->nr_loads; i++)
+		since = later(since, connection_progress(s->loads[i].connection));
+	return since;
+}
+
+static bool oldest_is_overdue(struct sheep *s, uint64_t now)
+{
+	for (uint32_t i = 0; i < s->nr_slots; i++) {
+		struct slot *slot = slot_at(s, i);
+
+		if (slot->call && slot->connection != WITNESS && now - slot->since >= OVERDUE)
+			return true;
+	}
+	return false;
+}
+
+static void look_with_witness(struct sheep *s, uint64_t now)
+{
+	char why[256];
+
+	if (s->probing && now - s->probed_since >= PROBE_WAIT) {
+		snprintf(why, sizeof why,
+		    "the daemon at %s has said nothing for %d seconds, and its witness does not "
+		    "answer",
+		    connection_address(s->witness.connection), (OVERDUE + PROBE_WAIT) / 1000);
+		on_failed(s, EXIT_DAEMON_MUTE, why);
+	} else if (!s->probing && s->daemon.in_flight && now - silent_since(s) >= OVERDUE &&
+		   oldest_is_overdue(s, now)) {
+		s->probing = true;
+		s->probed_since = now;
+		call_init(&s->probe, SD_OP_GET_CLUSTER_DEFAULT, LANE_WITNESS, on_probe, s);
+		on_submit(&s->daemon, &s->probe);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct sheep *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (s->patience == SHEEP_STRICT)
+		look_strictly(s, connection_now());
+	else if (s->witness.connection)
+		look_with_witness(s, connection_now());
+	/* an idle one is not woken for nothing; the next call sets it again */
+	if (!s->over && !s->daemon.in_flight && !s->probing)
 		event_del(s->tick);
-	else if (event_add(s->tick, &interval))
+}
+
+static void set_tick(struct sheep *s)
+{
+	const struct timeval interval = {TICK / 1000, TICK % 1000 * 1000};
+
+	if (s->patience != SHEEP_PATIENT && !event_pending(s->tick, EV_TIMEOUT, NULL) &&
+	    event_add(s->tick, &interval))
 		fatal("no timer for the daemon");
+}
+
+void sheep_watch(struct sheep *s, enum sheep_patience patience)
+{
+	if (patience == s->patience || s->over)
+		return;
+	s->patience = patience;
+	s->watched_since = connection_now();
+	if (patience == SHEEP_PATIENT)
+		event_del(s->tick);
+	else
+		set_tick(s);
 }
 
 /* ---- from birth to end ---- */
@@ -285,7 +379,7 @@ struct sheep *sheep_open(struct event_base *base, const struct sheep_calls *call
 
 	if (!s)
 		return NULL;
-	s->daemon = (struct daemon){on_submit, on_admit};
+	s->daemon = (struct daemon){.submit = on_submit, .admit = on_admit};
 	s->base = base;
 	s->calls = calls;
 	s->arg = arg;
@@ -320,9 +414,20 @@ int sheep_add(struct sheep *s, int fd, const char *address)
 	return (int)s->nr_loads;
 }
 
+int sheep_add_witness(struct sheep *s, int fd, const char *address)
+{
+	if (s->witness.connection) {
+		close(fd);
+		return -EEXIST;
+	}
+	s->witness.connection =
+	    connection_open(s->base, fd, WITNESS, address, &connection_calls, s);
+	return s->witness.connection ? 0 : -ENOMEM;
+}
+
 unsigned sheep_in_flight(const struct sheep *s)
 {
-	return s->in_flight;
+	return s->daemon.in_flight;
 }
 
 unsigned sheep_in_flight_peak(const struct sheep *s)
@@ -336,6 +441,7 @@ void sheep_close(struct sheep *s)
 		return;
 	for (unsigned i = 0; i < s->nr_loads; i++)
 		connection_close(s->loads[i].connection);
+	connection_close(s->witness.connection);
 	for (uint32_t i = 0; i < CHUNKS_MAX && s->chunks[i]; i++)
 		free(s->chunks[i]);
 	if (s->flush)

@@ -26,7 +26,8 @@
 enum lane {
 	LANE_CONTROL, /* the first connection: names, barriers, tables; never waits behind data */
 	LANE_DATA, /* the least loaded admitted one; the control connection while there is none */
-	LANE_NEW,  /* exactly connection `connection`, admitted or not: to prove where it leads */
+	LANE_WITNESS, /* the witness, which carries nothing but probes */
+	LANE_NEW, /* exactly connection `connection`, admitted or not: to prove where it leads */
 };
 
 /*
@@ -57,6 +58,7 @@ struct call {
 };
 
 struct daemon {
+	unsigned in_flight; /* calls that were submitted and have not completed; for reading */
 	void (*submit)(struct daemon *d, struct call *call);
 	/* Connection n has proved where it leads (rule 6): LANE_DATA may use it. */
 	void (*admit)(struct daemon *d, unsigned connection);
@@ -84,6 +86,8 @@ struct sheep_calls {
 	/* The daemon is of no use any more: EXIT_DAEMON_LOST, _MUTE or _LIES, and a sentence that
 	 * names its address and what happened. */
 	void (*lost)(void *arg, enum exit_word word, const char *why);
+	/* May be NULL: the daemon has shown this epoch, the highest so far. */
+	void (*epoch)(void *arg, uint32_t epoch);
 };
 
 struct sheep;
@@ -99,9 +103,19 @@ struct daemon *sheep_daemon(struct sheep *s);
  * -errno. */
 int sheep_add(struct sheep *s, int fd, const char *address);
 
-/* While true (attach, tables), an answer that is overdue by 5 s makes the daemon mute.  Otherwise
- * waiting has no bound here: a slow cluster is no dead one (P 6.5). */
-void sheep_watch(struct sheep *s, bool watch);
+/* The witness: connected to the same daemon before all others (P 6.7).  Returns 0 or -errno. */
+int sheep_add_witness(struct sheep *s, int fd, const char *address);
+
+/* How long the daemon may be silent while calls are in flight. */
+enum sheep_patience {
+	SHEEP_PATIENT, /* for ever */
+	SHEEP_STRICT,  /* attach, tables: an answer that is overdue by 5 s makes it mute */
+	/* A slow cluster is no dead daemon (P 6.5): after 5 s without a byte the witness is asked;
+	 * the daemon is mute when that is not answered within 2 s. */
+	SHEEP_WITNESSED,
+};
+
+void sheep_watch(struct sheep *s, enum sheep_patience patience);
 
 /* Calls in flight, and the largest number that were at once, for the debug log and tests. */
 unsigned sheep_in_flight(const struct sheep *s);

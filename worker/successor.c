@@ -42,8 +42,7 @@ static void on_locked(struct call *call)
 	}
 	snprintf(why, sizeof why,
 	    "volume %s goes on as vid %x after its snapshot, but its lock was not to be had (%s, "
-	    "vid %x): another client may have taken it in that moment; unmount it and mount it "
-	    "again",
+	    "vid %x): another client may have taken it in that moment",
 	    s->vdi->shown, s->vdi->vid, sheep_result_name(result), vid);
 	end(s,
 	    result == SD_RES_SUCCESS || result == SD_RES_VDI_LOCKED ? EXIT_VOLUME_CHANGED
@@ -75,6 +74,7 @@ static void adopt(struct successor *s)
 	v->vid = s->snapshot.successor;
 	v->create_time = s->snapshot.header.create_time;
 	inode_succeed(s->inode);
+	s->adopted(s->arg);
 	log_info("volume %s: %s", v->shown, s->snapshot.sentence);
 	if (!v->locked) {
 		finish(s);
@@ -94,8 +94,7 @@ static void on_snapshot(struct snapshot *snapshot)
 		adopt(s);
 	} else if (!snapshot->error || snapshot->elsewhere) {
 		snprintf(why, sizeof why,
-		    "volume %s was changed by somebody else while a snapshot of it was taken: "
-		    "unmount it and mount it again",
+		    "volume %s was changed by somebody else while a snapshot of it was taken",
 		    s->vdi->shown);
 		end(s, EXIT_VOLUME_CHANGED, why);
 	} else {

@@ -21,6 +21,8 @@ struct successor {
 	/* How the snapshot ended, once, just before done() or failed(): 0 or -errno, and a sentence
 	 * for the one who asked. */
 	void (*answer)(void *arg, int error, const char *sentence);
+	/* *vdi is what the volume is from now on; nothing was written to it. */
+	void (*adopted)(void *arg);
 	/* The lock that we hold now; 0: none. */
 	void (*locked)(void *arg, uint32_t vid);
 	/* Writes may go on. */

@@ -7,11 +7,14 @@
  */
 #include "worker/vdi.h"
 
+#include "ipc/log.h"
 #include "ipc/name.h"
+#include "worker/follow.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void vdi_show(const struct vdi_block *block, uint32_t snap_id, char shown[VDI_SHOWN_SIZE])
@@ -187,9 +190,13 @@ static void header_check(struct vdi *v)
 		    "volume %s claims %llu bytes, but its objects of 2^%u bytes make %llu at most",
 		    v->shown, (unsigned long long)h->vdi_size, shift,
 		    (unsigned long long)SD_INODE_NR_INDEX << shift);
+	else if (h->vdi_size < v->was.size)
+		finish(v, -ESTALE, false,
+		    "volume %s had %llu bytes and has %llu now: unmount it and mount it again",
+		    v->shown, (unsigned long long)v->was.size, (unsigned long long)h->vdi_size);
 	else {
 		v->create_time = h->create_time;
-		v->size = h->vdi_size;
+		v->size = v->was.size ? v->was.size : h->vdi_size;
 		v->shift = shift;
 		finish(v, 0, false, "volume %s is vid %x", v->shown, v->vid);
 	}
@@ -207,6 +214,12 @@ static void on_header(struct call *call)
 		    sheep_result_name(call->rsp.result));
 	else
 		header_check(v);
+}
+
+static void read_header(struct vdi *v)
+{
+	vdi_call_header(&v->call, v->vid, &v->header, sizeof v->header, on_header, v);
+	daemon_submit(v->daemon, &v->call);
 }
 
 static void lookup_refuse(struct vdi *v, uint32_t result, uint32_t vid)
@@ -258,8 +271,94 @@ static void on_found(struct call *call)
 		finish(v, -ESHUTDOWN, false, "volume %s is not wanted any more", v->shown);
 		return;
 	}
-	vdi_call_header(&v->call, vid, &v->header, sizeof v->header, on_header, v);
+	read_header(v);
+}
+
+/* ---- after an earlier generation ---- */
+
+static void on_old_released(struct call *call)
+{
+	struct vdi *v = call->owner;
+
+	if (v->abandoned)
+		return;
+	if (call->rsp.result != SD_RES_SUCCESS && call->rsp.result != SD_RES_VDI_NOT_LOCKED)
+		log_warning("volume %s: the lock of what is a snapshot now (vid %x) was not "
+			    "released: %s",
+		    v->shown, v->was.vid, sheep_result_name(call->rsp.result));
+	read_header(v);
+}
+
+/* The lock belongs to the vid; of our own the cluster says that it is locked (P 6.3). */
+static void on_lock_again(struct call *call)
+{
+	struct vdi *v = call->owner;
+	uint32_t result = call->rsp.result, vid = call->rsp.vdi.vdi_id;
+	bool ours = result == SD_RES_VDI_LOCKED && vid == v->vid && vid == v->was.lock;
+
+	v->locking = false;
+	if (result == SD_RES_SUCCESS || ours) {
+		v->locked = true;
+		v->calls->locked(v->arg, vid);
+	}
+	if (v->abandoned)
+		finish(v, -ESHUTDOWN, false, "volume %s is not wanted any more", v->shown);
+	else if (!v->locked)
+		lookup_refuse(v, result, vid);
+	else if (vid != v->vid)
+		finish(
+		    v, -EAGAIN, true, "volume %s is just being changed by somebody else", v->shown);
+	else if (v->was.lock && v->was.lock != v->vid) {
+		vdi_call_release(&v->call, v->was.lock, on_old_released, v);
+		daemon_submit(v->daemon, &v->call);
+	} else {
+		read_header(v);
+	}
+}
+
+static void on_followed(struct follow *f)
+{
+	struct vdi *v = f->owner;
+
+	if (v->abandoned)
+		return;
+	if (f->error) {
+		finish(v, f->error, f->elsewhere, "%s", f->why);
+		return;
+	}
+	v->vid = f->now_vid;
+	if (v->vid != v->was.vid)
+		log_warning(
+		    "volume %s: somebody else took a snapshot of it (vid %x); it continues as "
+		    "vid %x; what that snapshot holds of writes that were under way is not sure",
+		    v->shown, v->was.vid, v->vid);
+	if (v->snapshot) {
+		read_header(v);
+		return;
+	}
+	v->locking = true;
+	vdi_call_lock(&v->call, &v->block, on_lock_again, v);
 	daemon_submit(v->daemon, &v->call);
+}
+
+static void follow(struct vdi *v)
+{
+	if (v->was.cluster_ctime && v->cluster_told && v->was.cluster_ctime != v->cluster_ctime) {
+		finish(v, -ESTALE, true,
+		    "this daemon serves another cluster than that of volume %s, or one that was "
+		    "formatted anew",
+		    v->shown);
+		return;
+	}
+	*v->follow = (struct follow){.daemon = v->daemon,
+	    .block = &v->block,
+	    .snapshot = v->snapshot,
+	    .vid = v->was.vid,
+	    .create_time = v->was.create_time,
+	    .shown = v->shown,
+	    .done = on_followed,
+	    .owner = v};
+	follow_begin(v->follow);
 }
 
 static void on_status(struct call *call)
@@ -291,6 +390,10 @@ static void on_status(struct call *call)
 		v->cluster_ctime = v->epoch_log.ctime;
 		v->locks_enforced = v->epoch_log.flags & SD_CLUSTER_USE_LOCK;
 	}
+	if (v->was.vid) {
+		follow(v);
+		return;
+	}
 	if (v->snapshot) {
 		vdi_call_lookup(&v->call, &v->block, v->snap_id, on_found, v);
 	} else {
@@ -300,10 +403,17 @@ static void on_status(struct call *call)
 	daemon_submit(v->daemon, &v->call);
 }
 
-void vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
-    struct daemon *daemon, const struct vdi_calls *calls, void *arg)
+bool vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
+    const struct vdi_identity *was, struct daemon *daemon, const struct vdi_calls *calls, void *arg)
 {
 	memset(v, 0, sizeof *v);
+	if (was)
+		v->was = *was;
+	if (v->was.vid) {
+		v->follow = calloc(1, sizeof *v->follow);
+		if (!v->follow)
+			return false;
+	}
 	memcpy(v->block.name, name, strnlen(name, NAME_LENGTH_MAX));
 	memcpy(v->block.tag, tag, strnlen(tag, NAME_LENGTH_MAX));
 	v->snap_id = snap_id;
@@ -312,6 +422,13 @@ void vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id
 	v->daemon = daemon;
 	v->calls = calls;
 	v->arg = arg;
+	return true;
+}
+
+void vdi_end(struct vdi *v)
+{
+	free(v->follow);
+	v->follow = NULL;
 }
 
 void vdi_begin(struct vdi *v)
@@ -359,26 +476,21 @@ static void on_identity(struct call *call)
 
 	if (call->rsp.result == SD_RES_NO_OBJ)
 		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
-		    "volume %s (vid %x) does not exist any more: unmount it", v->shown, v->vid);
+		    "volume %s (vid %x) does not exist any more", v->shown, v->vid);
 	else if (call->rsp.result != SD_RES_SUCCESS)
 		conclude(p, VDI_UNKNOWN, EXIT_DAEMON_LOST, "its header cannot be read: %s",
 		    sheep_result_name(call->rsp.result));
 	else if (!h->name[0])
 		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
-		    "volume %s (vid %x) was deleted or rolled back by somebody else: unmount it, "
-		    "and mount it again if it still exists",
-		    v->shown, v->vid);
+		    "volume %s (vid %x) was deleted or rolled back by somebody else", v->shown,
+		    v->vid);
 	else if (h->vdi_id != v->vid || h->create_time != v->create_time ||
 		 strncmp(h->name, v->block.name, sizeof h->name))
 		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
-		    "vid %x is not the volume %s any more that was attached: unmount it and mount "
-		    "it again",
-		    v->vid, v->shown);
+		    "vid %x is not the volume %s any more that was attached", v->vid, v->shown);
 	else if (!v->snapshot && h->snap_ctime)
 		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
-		    "somebody else took a snapshot of volume %s (vid %x): unmount it and mount it "
-		    "again",
-		    v->shown, v->vid);
+		    "somebody else took a snapshot of volume %s (vid %x)", v->shown, v->vid);
 	else
 		conclude(p, VDI_SAME, EXIT_DRAINED, "volume %s is vid %x", v->shown, v->vid);
 }
@@ -396,14 +508,14 @@ static void on_name(struct call *call)
 
 	if (call->rsp.result == SD_RES_NO_VDI)
 		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
-		    "volume %s was deleted by somebody else: unmount it", v->shown);
+		    "volume %s was deleted by somebody else", v->shown);
 	else if (call->rsp.result != SD_RES_SUCCESS)
 		conclude(p, VDI_UNKNOWN, EXIT_DAEMON_LOST, "its name cannot be looked up: %s",
 		    sheep_result_name(call->rsp.result));
 	else if (call->rsp.vdi.vdi_id != v->vid)
 		conclude(p, VDI_OTHER, EXIT_VOLUME_CHANGED,
 		    "volume %s was vid %x and is vid %x now (a snapshot or a rollback by somebody "
-		    "else): unmount it and mount it again",
+		    "else)",
 		    v->shown, v->vid, call->rsp.vdi.vdi_id);
 	else
 		prove_identity(p);

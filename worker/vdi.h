@@ -55,6 +55,15 @@ const char *vdi_explain_new(uint32_t result);
 
 /* ---- attach ---- */
 
+/* What an earlier generation knew of the volume (rule 6). */
+struct vdi_identity {
+	uint64_t cluster_ctime; /* 0: the daemon did not tell */
+	uint64_t create_time;
+	uint64_t size; /* bytes that callers were told; it stays, whatever the VDI has become */
+	uint32_t vid;  /* 0: there was no earlier generation */
+	uint32_t lock; /* the vid whose lock is held; 0: none */
+};
+
 struct vdi_calls {
 	/* error 0: everything below is known and fits.  Else a sentence; elsewhere: another daemon
 	 * may do better.  The lock, if `locked`, is held in both cases. */
@@ -62,12 +71,15 @@ struct vdi_calls {
 	void (*locked)(void *arg, uint32_t vid);
 };
 
+struct follow;
+
 struct vdi {
 	/* ---- what was asked for ---- */
 	struct vdi_block block;
 	uint32_t snap_id;
 	bool snapshot;              /* a snapshot was asked for: read-only, and no lock */
 	char shown[VDI_SHOWN_SIZE]; /* the name as people type it */
+	struct vdi_identity was;    /* before us */
 	/* ---- what was found ---- */
 	bool cluster_told; /* the daemon told the next two */
 	bool locks_enforced;
@@ -86,13 +98,24 @@ struct vdi {
 	struct call call;
 	struct sd_epoch_log epoch_log;
 	struct sd_inode_header header;
+	struct follow *follow; /* with an earlier generation */
 };
 
-/* Prepares a VDI; name and tag are copied. */
-void vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
-    struct daemon *daemon, const struct vdi_calls *calls, void *arg);
+/* Prepares a VDI; name, tag and what it was are copied; was: NULL when nobody had it before.
+ * Returns false when memory is short. */
+bool vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
+    const struct vdi_identity *was, struct daemon *daemon, const struct vdi_calls *calls,
+    void *arg);
 
-/* Proves the cluster, looks the name up (and locks it), reads the header and checks it. */
+/* Frees what vdi_init() made; a zeroed one is fine. */
+void vdi_end(struct vdi *v);
+
+/*
+ * Proves the cluster, looks the name up (and locks it), reads the header and checks it.  After an
+ * earlier generation: proves that this is its cluster and its volume, or what continues that
+ * (follow.h); a lock that was held is taken again where the cluster has lost it, and moves to what
+ * continues the volume.
+ */
 void vdi_begin(struct vdi *v);
 
 /* No more steps.  Returns true when opened() will still come: a LOCK is in flight, and its outcome

@@ -112,9 +112,11 @@ static pid_t unmount_volume(const struct peer_volume *v)
 
 static void mounted(struct peer_volume *v)
 {
-	struct msg_start_generation start = {.slots = SLOTS_PER_VOLUME};
-	struct msg_serve_volume serve = {
-	    .size = v->size, .shift = FRONTWORK_SHIFT, .read_only = v->read_only};
+	struct msg_start_generation start = {.blame = 0};
+	struct msg_serve_volume serve = {.size = v->size,
+	    .shift = FRONTWORK_SHIFT,
+	    .read_only = v->read_only,
+	    .slots = SLOTS_PER_VOLUME};
 	int sockets[2], out[2], in[2], device = dup(v->device);
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) ||
@@ -127,10 +129,10 @@ static void mounted(struct peer_volume *v)
 	close(sockets[1]);
 	close(out[1]);
 	close(in[0]);
+	send_serve_volume(v->peer->front, v->number, FRONTWORK_GENERATION, &serve, NULL, 0,
+	    (int[]){device, out[0]});
 	send_start_generation(v->peer->front, v->number, FRONTWORK_GENERATION, &start, NULL, 0,
-	    (int[]){sockets[0], out[0], in[1]});
-	send_serve_volume(
-	    v->peer->front, v->number, FRONTWORK_GENERATION, &serve, NULL, 0, &device);
+	    (int[]){sockets[0], in[1]});
 }
 
 static struct peer_volume *find(const struct peer *p, const struct msg_command *c, char *shown)

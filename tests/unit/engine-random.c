@@ -4,9 +4,11 @@
  * all slots, on volumes of several object sizes, fresh ones and clones, against the model.
  *
  * A round ends by a drain, by the engine's death at any moment (what was under way is executed or
- * not), by a snapshot that somebody else takes under load, or by what a fault brings.  After each
- * one the whole volume is read, and every acknowledged write must be there.  The simulated daemon
- * judges each call (rules 1 to 3) meanwhile.  engine-random SEED [COUNT] repeats seeds.
+ * not), by a snapshot that somebody else takes under load, or by what a fault brings; or there is
+ * one engine after the other in it, each of which is given what the one before did not answer,
+ * while that one's requests may still be executed.  After each one the whole volume is read, and
+ * every acknowledged write must be there.  The simulated daemon judges each call (rules 1 to 3)
+ * meanwhile.  engine-random SEED [COUNT] repeats seeds.
  */
 #include "tests/unit/model.h"
 #include "tests/unit/simfront.h"
@@ -19,7 +21,7 @@
 #define VID 0x100000U
 #define PARENT 0x0abcdeU
 
-enum ending { DRAIN, DEATH, SNAPSHOT, OWN_SNAPSHOT, FAULTS, ENDINGS };
+enum ending { DRAIN, DEATH, SNAPSHOT, OWN_SNAPSHOT, FAULTS, AGAIN, ENDINGS };
 
 struct play {
 	struct sim *sim;
@@ -229,6 +231,90 @@ static void finish_by_own_snapshot(struct play *p)
 	}
 }
 
+/* ---- one engine after the other ---- */
+
+static void settle(struct play *p, bool died)
+{
+	sim_settle(p->sim);
+	p->sim->rewriting = died;
+	serve_settled(p->front.serve, died);
+}
+
+/* The end of an engine whose callers go on waiting. */
+static void lose_engine(struct play *p)
+{
+	unsigned how = play_random(p, 4);
+
+	if (how == 0 && !p->front.ended) {
+		p->front.handing_over = true;
+		serve_hand_over(p->front.serve);
+		while (!p->front.drained && sim_step(p->sim))
+			;
+		assert_true(p->front.drained);
+	} else if (how == 1 && !p->front.ended) {
+		sim_snapshot_begin(p->sim);
+		load(p);
+		sim_snapshot_end(p->sim);
+		if (play_random(p, 2))
+			load(p);
+		p->vid = p->sim->working;
+	}
+	front_kill_engine(&p->front);
+}
+
+/* The next one begins, perhaps before all of the past is over. */
+static void next_engine(struct play *p)
+{
+	bool died = play_random(p, 3) == 0, late = play_random(p, 2);
+
+	p->sim->again = true;
+	p->sim->rewriting = false;
+	if (!late)
+		sim_settle(p->sim);
+	p->sim->rewriting = died && !late;
+	p->front.unsettled = late;
+	p->front.died = died && !late;
+	front_begin(&p->front, "volume", "", 0);
+	if (!p->front.is_ready && p->front.elsewhere) {
+		/* a snapshot of then was executed between two questions */
+		front_kill_engine(&p->front);
+		sim_settle(p->sim);
+		p->front.unsettled = p->front.died = false;
+		front_begin(&p->front, "volume", "", 0);
+	}
+	assert_true(p->front.is_ready);
+	p->vid = p->sim->working;
+	assert_int_equal(p->front.ready.vid, p->vid);
+	if (play_random(p, 2))
+		serve_connected(p->front.serve, 2);
+	front_resume(&p->front);
+	load(p);
+	if (late && play_random(p, 2)) {
+		sim_snapshot_begin(p->sim);
+		load(p);
+		sim_snapshot_end(p->sim);
+		p->vid = p->sim->working;
+	}
+	if (late && !p->front.ended)
+		settle(p, died);
+	load(p);
+}
+
+static void finish_again(struct play *p)
+{
+	for (unsigned lives = 1 + play_random(p, 4); lives; lives--) {
+		lose_engine(p);
+		next_engine(p);
+	}
+	if (!p->front.ended && play_random(p, 2))
+		finish_by_drain(p);
+	else
+		die(p);
+	memset(&p->front.was, 0, sizeof p->front.was);
+	p->front.unsettled = p->front.died = p->sim->again = p->sim->rewriting = false;
+	p->vid = p->sim->working;
+}
+
 static void round_play(struct play *p, enum ending ending)
 {
 	begin(p);
@@ -244,6 +330,8 @@ static void round_play(struct play *p, enum ending ending)
 		finish_by_own_snapshot(p);
 	else if (ending == DRAIN)
 		finish_by_drain(p);
+	else if (ending == AGAIN)
+		finish_again(p);
 	if (ending == FAULTS && p->front.ended)
 		assert_int_equal(p->front.word, EXIT_DAEMON_LOST);
 	p->sim->faults = p->sim->index_faults = p->sim->name_faults = 0;

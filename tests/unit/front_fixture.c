@@ -198,7 +198,7 @@ void fixture_tree(struct fixture *x)
 void fixture_volume(struct fixture *x, uint64_t size, bool read_only, unsigned slots)
 {
 	const struct msg_serve_volume serve = {
-	    .size = size, .allocated = 4096, .shift = 22, .read_only = read_only};
+	    .size = size, .allocated = 4096, .shift = 22, .read_only = read_only, .slots = slots};
 	int out[2], in[2], socket, device;
 	struct volume *v;
 
@@ -213,10 +213,10 @@ void fixture_volume(struct fixture *x, uint64_t size, bool read_only, unsigned s
 	x->in = mmap(NULL, slots * (size_t)SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, in[0], 0);
 	close(out[1]);
 	close(in[0]);
-	pair(&x->worker, &socket);
-	assert_int_equal(volume_start(v, 3, slots, socket, out[0], in[1]), 0);
 	pair(&x->device, &device);
-	assert_int_equal(volume_serve(v, device, &serve), 0);
+	assert_int_equal(volume_serve(v, device, out[0], &serve), 0);
+	pair(&x->worker, &socket);
+	assert_int_equal(volume_start(v, 3, false, socket, in[1]), 0);
 	assert_false(v->listed);
 	initialise(x, x->device, 5);
 	assert_true(v->listed);

@@ -21,7 +21,7 @@ static void test_slots(void **state)
 	request_start(&t, 3);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(request_next_slot(&t), (int)i);
-		r[i] = request_begin(&t, 1, 100 + i, REQUEST_READ, 0, 512);
+		r[i] = request_begin(&t, 100 + i, REQUEST_READ, 0, 512);
 		assert_int_equal(r[i]->slot, i);
 	}
 	assert_int_equal(request_next_slot(&t), -1);
@@ -41,7 +41,10 @@ static void test_only_the_right_answer_is_found(void **state)
 
 	(void)state;
 	request_start(&t, 2);
-	r = request_begin(&t, 4, 100, REQUEST_WRITE, 8192, 512);
+	r = request_begin(&t, 100, REQUEST_WRITE, 8192, 512);
+	/* nobody was given it */
+	assert_null(request_find(&t, r->id, 4));
+	r->generation = 4;
 	assert_ptr_equal(request_find(&t, r->id, 4), r);
 	assert_null(request_find(&t, r->id, 3));
 	assert_null(request_find(&t, r->id, 5));
@@ -56,7 +59,8 @@ static void test_only_the_right_answer_is_found(void **state)
 	request_end(&t, r);
 	assert_null(request_find(&t, old, 4));
 	/* the same slot, another request */
-	r = request_begin(&t, 4, 102, REQUEST_READ, 0, 512);
+	r = request_begin(&t, 102, REQUEST_READ, 0, 512);
+	r->generation = 4;
 	assert_int_equal(r->slot, 0);
 	assert_true(r->id != old);
 	assert_null(request_find(&t, old, 4));
@@ -72,7 +76,7 @@ static void test_ids_are_never_used_twice(void **state)
 	for (unsigned round = 0; round < 50; round++) {
 		request_start(&t, SLOTS_PER_VOLUME);
 		for (unsigned i = 0; i < SLOTS_PER_VOLUME; i++) {
-			struct request *r = request_begin(&t, 1, i, REQUEST_READ, 0, 1);
+			struct request *r = request_begin(&t, i, REQUEST_READ, 0, 1);
 
 			assert_true(r->id > last[r->slot]);
 			last[r->slot] = r->id;
@@ -91,9 +95,9 @@ static void test_waiting(void **state)
 	waiting_init(&l);
 	memset(payload, 7, sizeof payload);
 	assert_null(waiting_take(&l));
-	assert_int_equal(waiting_add(&l, 1, REQUEST_READ, 10, 20, NULL), 0);
+	assert_int_equal(waiting_add(&l, 1, 5, REQUEST_READ, 10, 20, NULL), 0);
 	for (; !waiting_full(&l); count++)
-		assert_int_equal(waiting_add(&l, 2, REQUEST_WRITE, 30, SLOT_SIZE, payload), 0);
+		assert_int_equal(waiting_add(&l, 2, 6, REQUEST_WRITE, 30, SLOT_SIZE, payload), 0);
 	assert_int_equal(count, WAITING_BYTES_MAX / SLOT_SIZE);
 	w = waiting_take(&l);
 	assert_int_equal(w->unique, 1);

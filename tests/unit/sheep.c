@@ -50,7 +50,7 @@ static void on_lost(void *arg, enum exit_word word, const char *why)
 	snprintf(r->why, sizeof r->why, "%s", why);
 }
 
-static const struct sheep_calls sheep_calls = {on_lost};
+static const struct sheep_calls sheep_calls = {on_lost, NULL};
 
 static void connect_peer(struct rig *r)
 {
@@ -770,7 +770,7 @@ static void test_mute(void **state)
 	read_of(&t, r, LANE_CONTROL, 0, NULL, 8);
 	wait_for_loss(r, 1.0);
 	assert_int_equal(r->losses, 0);
-	sheep_watch(r->sheep, true);
+	sheep_watch(r->sheep, SHEEP_STRICT);
 	waited = wait_for_loss(r, 8.0);
 	assert_int_equal(r->losses, 1);
 	assert_int_equal(r->word, EXIT_DAEMON_MUTE);

@@ -17,6 +17,7 @@ struct sim_call {
 	uint64_t since;
 	bool executed;
 	uint32_t result;
+	bool orphan;     /* nobody waits for it; it has its own call and payload */
 	uint32_t vid;    /* of lookups */
 	uint8_t *answer; /* what a READ has read */
 };
@@ -73,6 +74,9 @@ static void judge_neighbours(struct sim *sim, const struct sim_call *c)
 
 		if (!is_data(sim->calls[i]) || (uint32_t)other->req.obj.oid != idx)
 			continue;
+		if (sim->calls[i]->orphan &&
+		    (other->req.opcode == SD_OP_READ_OBJ || c->call->req.opcode == SD_OP_READ_OBJ))
+			continue; /* neither is answered: they are concurrent */
 		if (other->req.opcode == SD_OP_CREATE_AND_WRITE_OBJ ||
 		    c->call->req.opcode == SD_OP_CREATE_AND_WRITE_OBJ)
 			fail_msg("something is in flight beside a create of object %u", idx);
@@ -125,6 +129,8 @@ static void judge_index_write(struct sim *sim, const struct sim_call *c)
 	assert_true(((first + n - UINT64_C(1)) << v->header.block_size_shift) < v->header.vdi_size);
 	for (uint32_t k = 0; k < n; k++) {
 		assert_int_equal(((const uint32_t *)call->send)[k], vid);
+		if (sim->rewriting && v->index[first + k] == vid)
+			continue;
 		if (v->index[first + k] == vid)
 			fail_msg(
 			    "an index write covers entry %u, which does not change", first + k);
@@ -170,7 +176,7 @@ static void on_submit(struct daemon *d, struct call *call)
 			    call->lane == LANE_NEW);
 	if (call->req.opcode == SD_OP_GET_VDI_INFO) {
 		sim->barriers++;
-		if (++sim->lookups_in_flight > (sim->lenient ? 2U : 1U))
+		if (++sim->lookups_in_flight > (sim->lenient || sim->again ? 2U : 1U))
 			fail_msg("%u barriers are in flight", sim->lookups_in_flight);
 	}
 	if (sim->in_flight == sim->room) {
@@ -178,6 +184,7 @@ static void on_submit(struct daemon *d, struct call *call)
 		sim->calls = realloc(sim->calls, sim->room * sizeof(struct sim_call *));
 	}
 	sim->calls[sim->in_flight++] = c;
+	sim->daemon.in_flight++;
 	sim->submitted++;
 	if (sim->in_flight > sim->peak)
 		sim->peak = sim->in_flight;
@@ -419,7 +426,24 @@ static void take_note(struct sim *sim, const struct sim_call *c)
 	sim->index_in_flight--;
 	idx = (call->req.obj.offset - SD_INODE_INDEX_OFFSET) / 4;
 	for (uint32_t k = 0; k < call->send_size / 4 && c->result == SD_RES_SUCCESS; k++)
-		sim->indexed[idx + k] = ++sim->clock;
+		if (!sim->rewriting || !sim->indexed[idx + k]) /* once is enough */
+			sim->indexed[idx + k] = ++sim->clock;
+}
+
+static void take_out(struct sim *sim, unsigned n)
+{
+	sim->calls[n] = sim->calls[--sim->in_flight];
+	sim->daemon.in_flight = 0;
+	for (unsigned i = 0; i < sim->in_flight; i++)
+		sim->daemon.in_flight += !sim->calls[i]->orphan;
+}
+
+static void orphan_free(struct sim_call *c)
+{
+	free((void *)(uintptr_t)c->call->send);
+	free(c->call);
+	free(c->answer);
+	free(c);
 }
 
 static void answer(struct sim *sim, unsigned n)
@@ -427,7 +451,11 @@ static void answer(struct sim *sim, unsigned n)
 	struct sim_call *c = sim->calls[n];
 	struct call *call = c->call;
 
-	sim->calls[n] = sim->calls[--sim->in_flight];
+	take_out(sim, n);
+	if (c->orphan) {
+		orphan_free(c);
+		return;
+	}
 	take_note(sim, c);
 	memset(&call->rsp, 0, sizeof call->rsp);
 	call->rsp.opcode = call->req.opcode;
@@ -462,7 +490,7 @@ bool sim_step(struct sim *sim)
 	for (unsigned i = 0; i < sim->in_flight; i++, n = (n + 1) % sim->in_flight) {
 		struct sim_call *c = sim->calls[n];
 
-		if (!may_go_on(sim, c))
+		if (!may_go_on(sim, c) || (c->orphan && sim_random(sim, 16)))
 			continue;
 		if (!c->executed)
 			execute(sim, c);
@@ -470,13 +498,58 @@ bool sim_step(struct sim *sim)
 			answer(sim, n);
 		return true;
 	}
-	return false;
+	return sim->daemon.in_flight > 0; /* orphans take their time */
 }
 
 void sim_run(struct sim *sim)
 {
 	while (sim_step(sim))
 		;
+}
+
+static void forget_engine(struct sim *sim)
+{
+	sim->index_in_flight = sim->lookups_in_flight = 0;
+	sim->barrier_since = 0;
+	memset(sim->created, 0, sizeof sim->created);
+	memset(sim->indexed, 0, sizeof sim->indexed);
+}
+
+void sim_orphan(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->in_flight; i++) {
+		struct sim_call *c = sim->calls[i];
+		struct call *copy;
+		void *payload;
+
+		if (c->orphan)
+			continue;
+		copy = malloc(sizeof *copy);
+		payload = malloc(c->call->send_size + 1);
+		*copy = *c->call;
+		if (copy->send_size)
+			memcpy(payload, copy->send, copy->send_size);
+		copy->send = payload;
+		c->call = copy;
+		c->orphan = true;
+	}
+	sim->daemon.in_flight = 0;
+	forget_engine(sim);
+}
+
+void sim_settle(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->in_flight;) {
+		struct sim_call *c = sim->calls[i];
+
+		if (!c->orphan) {
+			i++;
+			continue;
+		}
+		if (!c->executed)
+			execute(sim, c);
+		answer(sim, i);
+	}
 }
 
 void sim_crash(struct sim *sim)
@@ -487,14 +560,15 @@ void sim_crash(struct sim *sim)
 
 		if (!c->executed && may_go_on(sim, c) && sim_random(sim, 2))
 			execute(sim, c);
-		sim->calls[n] = sim->calls[--sim->in_flight];
+		take_out(sim, n);
+		if (c->orphan) {
+			orphan_free(c);
+			continue;
+		}
 		free(c->answer);
 		free(c);
 	}
-	sim->index_in_flight = sim->lookups_in_flight = 0;
-	sim->barrier_since = 0;
-	memset(sim->created, 0, sizeof sim->created);
-	memset(sim->indexed, 0, sizeof sim->indexed);
+	forget_engine(sim);
 }
 
 /* ---- from birth to end ---- */
@@ -503,7 +577,7 @@ struct sim *sim_open(uint64_t seed)
 {
 	struct sim *sim = calloc(1, sizeof *sim);
 
-	sim->daemon = (struct daemon){on_submit, on_admit};
+	sim->daemon = (struct daemon){.submit = on_submit, .admit = on_admit};
 	sim->random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	sim->ctime = SIM_CTIME;
 	sim->flags = SD_CLUSTER_USE_LOCK;

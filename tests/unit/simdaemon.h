@@ -49,6 +49,8 @@ struct sim {
 	bool new_works;        /* and it is executed whatever it says */
 	bool steals_lock;      /* somebody else locks the successor of a snapshot at once */
 	uint32_t flush_result; /* of FLUSH_VDI */
+	bool again;     /* an earlier engine's requests are done again: names are looked at twice */
+	bool rewriting; /* index entries may be written again: a daemon died */
 	/* ---- what happened ---- */
 	unsigned submitted, peak, creates, index_writes, index_entries, barriers, admitted, reads;
 	unsigned snapshots, flushes, cached; /* cached: data operations with SD_FLAG_CACHE */
@@ -89,6 +91,12 @@ void sim_run(struct sim *sim);
 
 /* The client died: what is in flight is executed or not, and forgotten. */
 void sim_crash(struct sim *sim);
+
+/* The client died, and what it had in flight lives on: it is executed some day, and answered to
+ * nobody (P 6.6). */
+void sim_orphan(struct sim *sim);
+/* All of that is executed now: the past is settled. */
+void sim_settle(struct sim *sim);
 
 /* A snapshot by somebody else: begun, then ended; lookups wait for its end. */
 void sim_snapshot_begin(struct sim *sim);

@@ -6,6 +6,7 @@
 
 #include "tests/unit/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -82,7 +83,7 @@ static void on_drained(void *arg)
 	struct front *f = arg;
 
 	told(f, "");
-	assert_int_equal(f->unanswered, 0);
+	assert_true(f->handing_over || f->unanswered == 0);
 	f->drained = true;
 }
 
@@ -98,8 +99,17 @@ static void on_snapshotted(void *arg, uint64_t number, int error, const char *se
 		f->on_snapshot(f, error);
 }
 
-static const struct serve_calls calls = {
-    on_answer, on_locked, on_ready, on_refused, on_ended, on_drained, on_snapshotted};
+static void on_identified(void *arg, const struct msg_identity *identity)
+{
+	struct front *f = arg;
+
+	f->now.cluster_ctime = identity->cluster_ctime;
+	f->now.create_time = identity->create_time;
+	f->now.vid = identity->vid;
+}
+
+static const struct serve_calls calls = {on_answer, on_locked, on_identified, on_ready, on_refused,
+    on_ended, on_drained, on_snapshotted};
 
 static void arena_make(struct arena *a)
 {
@@ -120,12 +130,13 @@ void front_open(struct front *f, struct sim *sim)
 
 void front_start(struct front *f, const char *name, const char *tag, uint32_t snap_id)
 {
-	struct serve_volume volume = {name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache};
+	struct serve_volume volume = {
+	    name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache, f->was.vid ? &f->was : NULL};
 
-	f->is_ready = f->refused = f->ended = f->drained = false;
+	f->is_ready = f->refused = f->ended = f->drained = f->handing_over = false;
 	f->serve = serve_open(&volume, &f->sim->daemon, &f->out, &f->in, &calls, f);
 	assert_non_null(f->serve);
-	serve_begin(f->serve);
+	serve_begin(f->serve, !f->unsettled, f->died);
 }
 
 void front_begin(struct front *f, const char *name, const char *tag, uint32_t snap_id)
@@ -133,6 +144,39 @@ void front_begin(struct front *f, const char *name, const char *tag, uint32_t sn
 	front_start(f, name, tag, snap_id);
 	while (!f->is_ready && !f->refused && sim_step(f->sim))
 		;
+}
+
+void front_kill_engine(struct front *f)
+{
+	f->was = f->now;
+	f->was.size = f->ready.size;
+	f->was.lock = f->locked;
+	sim_orphan(f->sim);
+	serve_close(f->serve);
+	f->serve = NULL;
+}
+
+static int as_they_came(const void *a, const void *b)
+{
+	const struct front_request *x = *(struct front_request *const *)a;
+	const struct front_request *y = *(struct front_request *const *)b;
+
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+void front_resume(struct front *f)
+{
+	struct front_request *list[FRONT_REQUESTS];
+	unsigned count = 0;
+
+	for (unsigned n = 0; n < FRONT_REQUESTS; n++)
+		if (f->requests[n].unanswered)
+			list[count++] = &f->requests[n];
+	qsort(list, count, sizeof *list, as_they_came);
+	for (unsigned n = 0; n < count; n++) {
+		list[n]->r.again = 1;
+		serve_request(f->serve, &list[n]->r);
+	}
 }
 
 void front_crash(struct front *f)

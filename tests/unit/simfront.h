@@ -30,7 +30,12 @@ struct front {
 	void (*on_answer)(struct front *f, struct front_request *q, int error);
 	void *arg;
 	void (*on_snapshot)(struct front *f, int error);
-	bool object_cache; /* for the next engine */
+	bool object_cache;       /* for the next engine */
+	struct vdi_identity now; /* what the engine says that it is */
+	bool handing_over;       /* the engine was told to */
+	struct vdi_identity
+	    was;              /* what the next engine is told of the one before; vid 0: nothing */
+	bool unsettled, died; /* how the next one begins */
 	/* what the engine told */
 	unsigned snapshots; /* answers to serve_snapshot() */
 	uint64_t snapshot_number;
@@ -45,8 +50,12 @@ struct front {
 };
 
 void front_open(struct front *f, struct sim *sim);
-/* The engine dies with all that it knew; the arenas stay. */
+/* The engine dies with all that it knew; the arenas stay, and nobody waits any more. */
 void front_crash(struct front *f);
+/* The engine dies; those who wait go on waiting, and the next engine is given what they asked for
+ * by front_resume().  f->was is what the dead one was. */
+void front_kill_engine(struct front *f);
+void front_resume(struct front *f);
 void front_close(struct front *f);
 
 /* Makes an engine and lets it begin. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pasts: the connections of dead generations in which requests may still be (rule 5).
+ *
+ * Owns duplicates of their descriptors until a later generation says that they are settled.  What a
+ * volume leaves behind when it is detached before that is kept by its name, with its lock, for the
+ * next attach.  Never reads or writes a byte of them.
+ */
+#ifndef SHEEPFS_MASTER_PAST_H
+#define SHEEPFS_MASTER_PAST_H
+
+#include "include/bounds.h"
+#include "ipc/chan.h"
+#include "ipc/name.h"
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct master;
+struct volume;
+
+struct past {
+	TAILQ_ENTRY(past) link;
+	uint32_t number; /* of the generation: never used twice by a volume */
+	uint32_t epoch;  /* the last that its daemon showed */
+	char address[ADDRESS_TEXT_MAX];
+	unsigned count;
+	int fds[CONNECTIONS_MAX]; /* the witness first */
+};
+
+TAILQ_HEAD(past_list, past);
+
+/* Takes over `count` descriptors of a generation.  Returns false when memory is short: they are
+ * closed then, and a line in the log says what that may cost. */
+bool past_add(struct past_list *list, uint32_t number, uint32_t epoch, const char *address,
+    const int *fds, unsigned count);
+
+/* Gives duplicates of all to a new generation. */
+void past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation);
+
+/* The one with that number is settled. Returns false when there is none. */
+bool past_settled(struct past_list *list, uint32_t number);
+
+unsigned past_count(const struct past_list *list);
+
+void past_close(struct past_list *list);
+
+/* What is left of a volume that goes; its lock stays held until it is attached again.  Afterwards
+ * the volume has none. */
+void past_leave(struct volume *v);
+
+/* The volume that comes takes over what was left under its name. */
+void past_take_over(struct volume *v);
+
+/* The master ends. */
+void past_forget_all(struct master *m);
+
+#endif
