@@ -221,3 +221,19 @@ void fixture_volume(struct fixture *x, uint64_t size, bool read_only, unsigned s
 	initialise(x, x->device, 5);
 	assert_true(v->listed);
 }
+
+void fixture_next(struct fixture *x, uint32_t generation, bool blame)
+{
+	struct volume *v = volume_by_number(&x->front, 5);
+	int in[2], socket;
+
+	close(x->worker);
+	munmap(x->in, x->slots * (size_t)SLOT_SIZE);
+	assert_int_equal(arena_create("in", x->slots, &in[0], &in[1]), 0);
+	x->in =
+	    mmap(NULL, x->slots * (size_t)SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, in[0], 0);
+	close(in[0]);
+	pair(&x->worker, &socket);
+	assert_int_equal(volume_start(v, generation, blame, socket, in[1]), 0);
+	fixture_run(x);
+}

@@ -31,6 +31,9 @@ void fixture_run(struct fixture *x);
  */
 void fixture_volume(struct fixture *x, uint64_t size, bool read_only, unsigned slots);
 
+/* The volume's worker is dead, and its data socket closed; its next generation begins. */
+void fixture_next(struct fixture *x, uint32_t generation, bool blame);
+
 /* Serves the tree and answers its INIT. */
 void fixture_tree(struct fixture *x);
 

@@ -10,6 +10,7 @@
 #include "front/volume.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -448,6 +449,214 @@ static void test_unmounted(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- one generation after the other ---- */
+
+/* Takes what the worker of a generation was given, in one message. */
+static unsigned given(struct fixture *x, uint32_t generation, struct record_request *r)
+{
+	struct msg m;
+
+	fixture_message(x->worker, KIND_VOLUME, MSG_REQUESTS, &m);
+	assert_int_equal(m.generation, generation);
+	for (unsigned i = 0; i < m.records; i++)
+		msg_record(&m, i, &r[i]);
+	return m.records;
+}
+
+static void answer_in(struct fixture *x, uint32_t generation, uint64_t id, int error)
+{
+	const struct msg_answers payload = {.allocated = 1 << 22};
+	const struct record_answer a = {.id = id, .error = error};
+
+	fixture_send(x->worker, MSG_ANSWERS, 5, generation, &payload, &a, sizeof a);
+	fixture_run(x);
+}
+
+static void test_the_next_is_given_what_is_unanswered(void **state)
+{
+	struct fixture *x = *state;
+	struct record_request first, old, r[BATCH_MAX];
+	struct msg m;
+	uint64_t replied, unique;
+
+	fixture_volume(x, SIZE, false, 8);
+	ask_write(x, 0, 512, 'a');
+	first = worked(x);
+	unique = ask_write(x, 4096, 512, 'b');
+	old = worked(x);
+	answer(x, first.id, 0);
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), 0);
+	close(x->worker);
+	x->worker = dup(0); /* fixture_next() closes it */
+	fixture_run(x);
+	fixture_message(x->master, KIND_MASTER, MSG_WORKER_MISBEHAVED, &m);
+	/* one that comes while there is no worker is not one that anybody had before */
+	ask_read(x, 8192, 512);
+	fixture_silent(x->device);
+	fixture_next(x, 4, false);
+	assert_int_equal(given(x, 4, r), 2);
+	assert_true(r[0].id == old.id && r[0].offset == 4096 && r[0].again == 1);
+	assert_int_equal(r[0].slot, old.slot);
+	assert_int_equal(x->out[r[0].slot * (size_t)SLOT_SIZE], 'b');
+	assert_true(r[1].op == REQUEST_READ && r[1].again == 0);
+	memset(x->in + r[1].slot * (size_t)SLOT_SIZE, 'r', 512);
+	answer_in(x, 4, r[0].id, 0);
+	assert_int_equal(fixture_reply(x->device, &replied, NULL, NULL), 0);
+	assert_int_equal(replied, unique);
+	answer_in(x, 4, r[1].id, 0);
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), 0);
+	fixture_silent(x->device);
+}
+
+/* What a worker said before it died counts, though it is found after the next was begun. */
+static void test_last_words_count(void **state)
+{
+	struct fixture *x = *state;
+	const struct msg_answers payload = {.allocated = 0};
+	static uint8_t data[65536];
+	struct record_answer a;
+	struct record_request r;
+	size_t size;
+
+	fixture_volume(x, SIZE, false, 8);
+	ask_read(x, 0, 512);
+	r = worked(x);
+	memset(x->in + r.slot * (size_t)SLOT_SIZE, 'l', 512);
+	a = (struct record_answer){.id = r.id};
+	fixture_send(x->worker, MSG_ANSWERS, 5, 3, &payload, &a, sizeof a);
+	fixture_next(x, 4, false);
+	fixture_silent(x->worker);
+	assert_int_equal(fixture_reply(x->device, NULL, data, &size), 0);
+	assert_int_equal(size, 512);
+	assert_true(data[0] == 'l' && data[511] == 'l');
+}
+
+/* Two deaths with the same requests: then they go one by one, and who kills a third is known. */
+static void test_a_request_that_kills(void **state)
+{
+	struct fixture *x = *state;
+	struct record_request r[BATCH_MAX], killer;
+	uint64_t killed, replied;
+	unsigned n;
+
+	fixture_volume(x, SIZE, false, 8);
+	ask_write(x, 0, 512, 'a');
+	worked(x);
+	killed = ask_write(x, 512, 512, 'k');
+	killer = worked(x);
+	fixture_next(x, 4, true);
+	assert_int_equal(given(x, 4, r), 2);
+	fixture_next(x, 5, true);
+	/* suspected both: the first alone */
+	n = given(x, 5, r);
+	assert_int_equal(n, 1);
+	assert_int_equal(r[0].offset, 0);
+	ask_read(x, 4096, 512);
+	fixture_silent(x->worker);
+	answer_in(x, 5, r[0].id, 0);
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), 0);
+	n = given(x, 5, r);
+	assert_int_equal(n, 1);
+	assert_true(r[0].id == killer.id);
+	fixture_next(x, 6, true);
+	/* it is told an error, all others go on together */
+	assert_int_equal(fixture_reply(x->device, &replied, NULL, NULL), -EIO);
+	assert_int_equal(replied, killed);
+	n = given(x, 6, r);
+	assert_int_equal(n, 1);
+	assert_int_equal(r[0].op, REQUEST_READ);
+	ask_read(x, 8192, 512);
+	assert_int_equal(given(x, 6, r), 1);
+}
+
+/* Deaths that no request can explain count for nothing. */
+static void test_innocent(void **state)
+{
+	struct fixture *x = *state;
+	struct record_request r[BATCH_MAX];
+
+	fixture_volume(x, SIZE, false, 8);
+	ask_write(x, 0, 512, 'a');
+	worked(x);
+	for (uint32_t generation = 4; generation < 20; generation++) {
+		fixture_next(x, generation, false);
+		assert_int_equal(given(x, generation, r), 1);
+	}
+	fixture_silent(x->device);
+}
+
+/* One that had failed is revived: what is not known to be done is given again, and nobody is told
+ * twice. */
+static void test_revived(void **state)
+{
+	struct fixture *x = *state;
+	struct record_request old, r[BATCH_MAX];
+
+	fixture_volume(x, SIZE, false, 8);
+	ask_write(x, 0, 512, 'a');
+	old = worked(x);
+	volume_fail(volume_by_number(&x->front, 5), -EIO);
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), -EIO);
+	ask_write(x, 512, 512, 'b');
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), -EIO);
+	fixture_next(x, 4, false);
+	assert_int_equal(given(x, 4, r), 1);
+	assert_true(r[0].id == old.id && r[0].again);
+	answer_in(x, 4, r[0].id, 0);
+	fixture_silent(x->device);
+	ask_read(x, 0, 512);
+	assert_int_equal(given(x, 4, r), 1);
+	answer_in(x, 4, r[0].id, 0);
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), 0);
+}
+
+static void wait_for_reply(struct fixture *x)
+{
+	struct pollfd p = {.fd = x->device, .events = POLLIN};
+
+	for (unsigned n = 0; n < 500; n++) {
+		fixture_run(x);
+		if (poll(&p, 1, 10) > 0)
+			return;
+	}
+	fail_msg("no reply in time");
+}
+
+/* Callers get an error in time, their slots stay theirs, and when all slots are such, the next get
+ * one at once. */
+static void test_io_timeout(void **state)
+{
+	struct fixture *x = *state;
+	struct record_request r[BATCH_MAX];
+	uint64_t first;
+
+	fixture_volume(x, SIZE, false, 2);
+	ask_write(x, 0, 512, 'a');
+	first = worked(x).id;
+	ask_write(x, 512, 512, 'b');
+	worked(x);
+	ask_write(x, 1024, 512, 'c'); /* waits for a slot */
+	volume_set_io_timeout(&x->front, 1);
+	fixture_silent(x->device);
+	wait_for_reply(x);
+	for (unsigned n = 0; n < 3; n++) {
+		wait_for_reply(x);
+		assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), -EIO);
+	}
+	ask_write(x, 2048, 512, 'd');
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), -EIO);
+	fixture_next(x, 4, false);
+	assert_int_equal(given(x, 4, r), 2);
+	assert_true(r[0].id == first && r[0].again);
+	answer_in(x, 4, r[0].id, 0);
+	fixture_silent(x->device);
+	ask_write(x, 4096, 512, 'e');
+	assert_int_equal(given(x, 4, r), 1);
+	assert_int_equal(r[0].offset, 4096);
+	answer_in(x, 4, r[0].id, 0);
+	assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +676,12 @@ int main(void)
 	    TEST(test_twice),
 	    TEST(test_failed_with_answers),
 	    TEST(test_unmounted),
+	    TEST(test_the_next_is_given_what_is_unanswered),
+	    TEST(test_last_words_count),
+	    TEST(test_a_request_that_kills),
+	    TEST(test_innocent),
+	    TEST(test_revived),
+	    TEST(test_io_timeout),
 	};
 
 	return cmocka_run_group_tests_name("front_volume", tests, NULL, NULL);
