@@ -74,6 +74,29 @@ void call_init(
 	call->owner = owner;
 }
 
+enum sheep_remedy sheep_remedy(uint32_t result)
+{
+	switch (result) {
+	case SD_RES_STARTUP:
+	case SD_RES_NO_MEM:
+	case SD_RES_WAIT_FOR_JOIN:
+	case SD_RES_HALT:
+	case SD_RES_OLD_NODE_VER:
+	case SD_RES_NEW_NODE_VER:
+	case SD_RES_NETWORK_ERROR:
+	case SD_RES_AGAIN:
+	case SD_RES_STALE_OBJ:
+	case SD_RES_CLUSTER_ERROR:
+	case SD_RES_COLLECTING_CINFO:
+		return SHEEP_LATER;
+	case SD_RES_SHUTDOWN:
+	case SD_RES_KILLED:
+		return SHEEP_ELSEWHERE;
+	default:
+		return SHEEP_FINAL;
+	}
+}
+
 int sheep_errno(uint32_t result)
 {
 	switch (result) {

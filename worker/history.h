@@ -13,8 +13,9 @@
 
 #define HISTORY_NODE_SIZE sizeof(struct sd_node)
 #define HISTORY_DISKS_MAX 32
-#define HISTORY_DISK_NODE_SIZE (HISTORY_NODE_SIZE + HISTORY_DISKS_MAX * 16U) /* with disk vnodes   \
-									      */
+#define HISTORY_DISK_NODE_SIZE                                                                     \
+	(HISTORY_NODE_SIZE + HISTORY_DISKS_MAX * 16U) /* with disk vnodes                          \
+						       */
 
 /* The memory is the caller's; zeroed before its first use. */
 struct history {

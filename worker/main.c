@@ -35,8 +35,9 @@
 #include <time.h>
 
 #define DATA_CONNECTIONS 6
-#define LAST_WORDS 1000           /* milliseconds that they may take */
-#define SETTLE_FIRST 100          /* milliseconds that what is unsettled holds up the beginning */
+#define RETRY_PAUSE 500  /* milliseconds until what the cluster could not do is asked again */
+#define LAST_WORDS 1000  /* milliseconds that they may take */
+#define SETTLE_FIRST 100 /* milliseconds that what is unsettled holds up the beginning */
 #define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
 
 struct worker {
@@ -58,9 +59,10 @@ struct worker {
 	struct serve *serve;
 	struct serve_volume what;
 	struct vdi_identity was;
-	struct settle *settle;      /* the earlier generations'; a volume's */
-	bool died;                  /* a daemon of theirs */
-	bool settle_all;            /* nothing is begun before that */
+	struct settle *settle; /* the earlier generations'; a volume's */
+	bool died;             /* a daemon of theirs */
+	bool settle_all;       /* nothing is begun before that */
+	struct event *try_again;
 	struct event *settle_first; /* pending while the beginning waits */
 	char name[NAME_FIELD_SIZE], tag[NAME_FIELD_SIZE];
 	struct arena out, in;
@@ -217,8 +219,26 @@ static void on_ended(void *arg, enum exit_word word, const char *why)
 
 static void on_order_answer(void *arg, uint64_t number, int error, const char *sentence);
 
+static void on_later(void *arg)
+{
+	static const struct timeval pause = {0, RETRY_PAUSE * 1000};
+	struct worker *w = arg;
+
+	if (!event_pending(w->try_again, EV_TIMEOUT, NULL))
+		event_add(w->try_again, &pause);
+}
+
+static void on_try_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	serve_try_again(w->serve);
+}
+
 static const struct serve_calls serve_calls = {on_answer, on_locked, on_identified, on_ready,
-    on_refused, on_ended, on_drained, on_order_answer};
+    on_refused, on_ended, on_drained, on_later, on_order_answer};
 
 /* ---- what the cluster worker tells ---- */
 
@@ -585,11 +605,13 @@ static void start_volume(struct worker *w, struct msg *m)
 		fatal("the payload memory cannot be used: %s", strerror(-error));
 	w->answers_due = event_new(w->base, -1, 0, on_answers_due, w);
 	w->settle_all = start->settle_all;
+	w->try_again = evtimer_new(w->base, on_try_again, w);
 	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
 	w->settle =
 	    settle_open(w->base, sheep_daemon(w->sheep), start->fence_timeout, &settle_calls, w);
 	w->serve = serve_open(&w->what, sheep_daemon(w->sheep), &w->out, &w->in, &serve_calls, w);
-	if (!w->front || !w->answers_due || !w->settle_first || !w->settle || !w->serve)
+	if (!w->front || !w->answers_due || !w->try_again || !w->settle_first || !w->settle ||
+	    !w->serve)
 		fatal("no memory for the volume");
 }
 

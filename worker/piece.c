@@ -38,7 +38,7 @@ struct pieces {
 	struct ranges *ranges;
 	struct piece *all; /* from `untouched` on never used */
 	unsigned most, untouched;
-	STAILQ_HEAD(, piece) free, doubtful;
+	STAILQ_HEAD(, piece) free, doubtful, resting;
 	bool doubting; /* about the first doubtful one, or while resuming */
 	bool held;     /* no new doubt */
 	/* the past: writes of it, whose entry is read again before any of them is let go */
@@ -48,7 +48,7 @@ struct pieces {
 	struct vdi_proof doubt;
 	struct call reread;
 	uint32_t entry;
-	unsigned long failures;
+	unsigned long failures, rests;
 };
 
 static struct piece *piece_make(struct pieces *ps)
@@ -102,6 +102,19 @@ static void piece_succeeded(struct pieces *ps, struct piece *p)
 		piece_done(ps, p, 0);
 }
 
+/* It keeps its place in its object's order: what it was is asked for once more, later. */
+static void piece_rests(struct pieces *ps, struct piece *p, uint32_t result)
+{
+	unsigned long n = ++ps->rests;
+
+	if ((n & (n - 1)) == 0)
+		log_warning("volume %s: %s object %u of vid %x has to wait: %s (%lu times so far)",
+		    ps->vdi->shown, p->range.write ? "writing" : "reading", p->range.object,
+		    ps->vdi->vid, sheep_result_name(result), n);
+	STAILQ_INSERT_TAIL(&ps->resting, p, next);
+	ps->calls->rests(ps->arg);
+}
+
 static void on_piece(struct call *call)
 {
 	struct piece *p = HOLDER(call, struct piece, call);
@@ -123,6 +136,13 @@ static void on_piece(struct call *call)
 		return;
 	} else if ((result == SD_RES_NO_OBJ || result == SD_RES_NO_VDI) && !p->retried) {
 		STAILQ_INSERT_TAIL(&ps->doubtful, p, next);
+	} else if (sheep_remedy(result) == SHEEP_LATER) {
+		piece_rests(ps, p, result);
+	} else if (sheep_remedy(result) == SHEEP_ELSEWHERE) {
+		snprintf(why, sizeof why, "the daemon of volume %s is going down (%s)",
+		    ps->vdi->shown, sheep_result_name(result));
+		ps->calls->failed(ps->arg, EXIT_DAEMON_LOST, why);
+		return;
 	} else {
 		piece_failed(ps, p, result);
 	}
@@ -162,6 +182,18 @@ static void piece_start(struct pieces *ps, struct piece *p)
 	call->req.obj.oid = sd_data_oid(r->write ? ps->vdi->vid : entry, r->object);
 	call->req.obj.offset = (uint32_t)r->first;
 	daemon_submit(ps->daemon, call);
+}
+
+void piece_try_again(struct pieces *ps)
+{
+	STAILQ_HEAD(, piece) now = STAILQ_HEAD_INITIALIZER(now);
+	struct piece *p;
+
+	STAILQ_CONCAT(&now, &ps->resting);
+	while ((p = STAILQ_FIRST(&now))) {
+		STAILQ_REMOVE_HEAD(&now, next);
+		piece_start(ps, p);
+	}
 }
 
 bool piece_add(struct pieces *ps, void *request, bool write, bool again, uint32_t object,
@@ -364,6 +396,7 @@ struct pieces *piece_open(const struct vdi *v, struct inode *inode, unsigned slo
 	ps->most = 2 * piece_writes(v, slots);
 	STAILQ_INIT(&ps->free);
 	STAILQ_INIT(&ps->doubtful);
+	STAILQ_INIT(&ps->resting);
 	STAILQ_INIT(&ps->unsettled);
 	STAILQ_INIT(&ps->known);
 	ps->settled = true;

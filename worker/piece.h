@@ -22,6 +22,8 @@ struct piece_calls {
 	void (*moved)(void *arg);
 	/* The generation is over (serve.h). */
 	void (*failed)(void *arg, enum exit_word word, const char *why);
+	/* A piece rests until piece_try_again(), which is due in a while. */
+	void (*rests)(void *arg);
 };
 
 struct pieces;
@@ -52,6 +54,9 @@ void piece_settled(struct pieces *ps, bool died);
 
 /* inode.c confirmed a write. */
 void piece_confirmed(struct pieces *ps, struct inode_write *w);
+
+/* What rests is asked for again: the cluster was disturbed, or waits for members (P 7). */
+void piece_try_again(struct pieces *ps);
 
 /* Starts all that may run, and looks into what is doubtful. */
 void piece_turn(struct pieces *ps);

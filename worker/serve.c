@@ -477,7 +477,22 @@ static void on_done(void *arg, void *request, int error)
 	request_done(arg, request, error);
 }
 
-static const struct piece_calls piece_calls = {on_done, on_moved, on_failed};
+static void on_rests(void *arg)
+{
+	struct serve *s = arg;
+
+	s->calls->later(s->arg);
+}
+
+void serve_try_again(struct serve *s)
+{
+	if (s->state != SERVING || s->handing_over)
+		return;
+	piece_try_again(s->pieces);
+	turn(s);
+}
+
+static const struct piece_calls piece_calls = {on_done, on_moved, on_failed, on_rests};
 
 static void on_locked(void *arg, uint32_t vid)
 {

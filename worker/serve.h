@@ -37,6 +37,8 @@ struct serve_calls {
 	 */
 	void (*ended)(void *arg, enum exit_word word, const char *why);
 	void (*drained)(void *arg);
+	/* serve_try_again() is due in a while: the cluster is disturbed, or waits for members. */
+	void (*later)(void *arg);
 	/* How serve_snapshot() ended: 0 or -errno. */
 	void (*snapshotted)(void *arg, uint64_t number, int error, const char *sentence);
 };
@@ -97,6 +99,9 @@ void serve_snapshot(struct serve *s, uint64_t number, const char *tag);
  * -ESHUTDOWN.
  */
 void serve_drain(struct serve *s);
+
+/* Asks again for what the cluster could not do when later() was told. */
+void serve_try_again(struct serve *s);
 
 /*
  * Another generation goes on: what the daemon was sent is finished, and answered where that answers

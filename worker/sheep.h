@@ -78,6 +78,15 @@ static inline void daemon_admit(struct daemon *d, unsigned connection)
 void call_init(
     struct call *call, enum sd_op op, enum lane lane, void (*done)(struct call *), void *owner);
 
+/* What to do about a result that is no success (P 7). */
+enum sheep_remedy {
+	SHEEP_FINAL,     /* an error for the caller */
+	SHEEP_LATER,     /* the cluster is disturbed or waits: the same, a little later */
+	SHEEP_ELSEWHERE, /* this daemon is about to go */
+};
+
+enum sheep_remedy sheep_remedy(uint32_t result);
+
 /* errno of a daemon's result (P 7), 0 for success; and its name in the protocol, for logs. */
 int sheep_errno(uint32_t result);
 const char *sheep_result_name(uint32_t result);

@@ -164,8 +164,8 @@ static void index_is_written_again_after_a_death(void **state)
 /* Somebody else takes a snapshot: the VDI that we knew is `old`, the volume goes on as `now`. */
 static struct sim_vdi *succeed(struct world *w, struct sim_vdi *old, uint32_t now, uint64_t moment)
 {
-	struct sim_vdi *v = sim_make_vdi(
-	    w->sim, now, "v", "", old->header.vdi_size, old->header.block_size_shift);
+	struct sim_vdi *v =
+	    sim_make_vdi(w->sim, now, "v", "", old->header.vdi_size, old->header.block_size_shift);
 
 	memcpy(v->index, old->index, sizeof v->index);
 	old->header.snap_ctime = moment;
@@ -328,8 +328,7 @@ static void others_are_refused(void **state)
 		run_until_ready(w);
 		right = f->refused && f->refusal == refusals[n].error &&
 			f->elsewhere == refusals[n].elsewhere &&
-			strstr(f->sentence, refusals[n].says) && w->v->locked &&
-			f->locked == VID;
+			strstr(f->sentence, refusals[n].says) && w->v->locked && f->locked == VID;
 		if (!right)
 			fail_msg("%s: refused %d, error %d, elsewhere %d, locked %x: %s",
 			    refusals[n].what, f->refused, f->refusal, f->elsewhere, f->locked,

@@ -34,7 +34,7 @@ struct play {
 	uint64_t answered;
 	bool filling; /* answers bring new requests at once */
 	uint64_t snapshot_begun;
-	unsigned snapshots;
+	unsigned snapshots, tags;
 	uint8_t *parent;
 };
 
@@ -168,6 +168,8 @@ static void load(struct play *p)
 	while (steps-- && !p->front.ended) {
 		if (p->front.unanswered < depth && play_random(p, 3))
 			act(p);
+		else if (p->front.laters && play_random(p, 8) == 0)
+			serve_try_again(p->front.serve);
 		else
 			sim_step(p->sim);
 	}
@@ -200,7 +202,7 @@ static void snapshot_begin(struct play *p)
 {
 	char tag[SD_TAG_SIZE] = "";
 
-	snprintf(tag, sizeof tag, "s%u", p->snapshots);
+	snprintf(tag, sizeof tag, "s%u", p->tags++);
 	p->snapshot_begun = model_now(p->model);
 	serve_snapshot(p->front.serve, p->snapshots + 1, tag);
 }
@@ -306,10 +308,13 @@ static void finish_again(struct play *p)
 		lose_engine(p);
 		next_engine(p);
 	}
-	if (!p->front.ended && play_random(p, 2))
-		finish_by_drain(p);
-	else
-		die(p);
+	if (!p->front.ended && play_random(p, 2)) {
+		serve_drain(p->front.serve);
+		sim_run(p->sim);
+		/* or it finds out only now that somebody else took a snapshot */
+		assert_true(p->front.drained || p->front.word == EXIT_VOLUME_CHANGED);
+	}
+	die(p);
 	memset(&p->front.was, 0, sizeof p->front.was);
 	p->front.unsettled = p->front.died = p->sim->again = p->sim->rewriting = false;
 	p->vid = p->sim->working;

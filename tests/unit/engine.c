@@ -209,6 +209,49 @@ static void failed_create_leaves_nothing(void **state)
 	world_close(w);
 }
 
+/* A cluster that is disturbed, or has too few members, is waited for; what overlaps keeps its turn,
+ * and everything else goes on. */
+static void a_halted_cluster_is_waited_for(void **state)
+{
+	struct world *w = world_open(64 * MIB, 22);
+	struct front *f = &w->front;
+	struct front_request *halted, *overlapping;
+
+	(void)state;
+	sim_put(w->sim, VID, 0, 0, w->back, MIB);
+	front_begin(f, "v", "", 0);
+	halted = front_take(f, REQUEST_WRITE, 0, 4096);
+	memcpy(front_slot(f, halted), w->data, 4096);
+	w->sim->next_result = SD_RES_HALT;
+	front_send(f, halted);
+	sim_run(w->sim);
+	assert_true(halted->unanswered);
+	assert_int_equal(f->laters, 1);
+	overlapping = front_take(f, REQUEST_WRITE, 512, 512);
+	memcpy(front_slot(f, overlapping), w->data + 4096, 512);
+	front_send(f, overlapping);
+	assert_int_equal(front_write(f, 8192, 512, w->data), 0);
+	assert_true(halted->unanswered && overlapping->unanswered);
+	w->sim->next_result = SD_RES_WAIT_FOR_JOIN;
+	serve_try_again(f->serve);
+	sim_run(w->sim);
+	assert_true(halted->unanswered);
+	assert_int_equal(f->laters, 2);
+	serve_try_again(f->serve);
+	sim_run(w->sim);
+	assert_false(halted->unanswered || overlapping->unanswered);
+	assert_int_equal(front_read(f, 0, 4096, w->back), 0);
+	assert_memory_equal(w->back, w->data, 512);
+	assert_memory_equal(w->back + 512, w->data + 4096, 512);
+	assert_memory_equal(w->back + 1024, w->data + 1024, 3072);
+	/* one that goes down has to be left */
+	w->sim->next_result = SD_RES_SHUTDOWN;
+	assert_int_equal(front_write(f, 0, 4096, w->data), 1);
+	assert_true(f->ended);
+	assert_int_equal(f->word, EXIT_DAEMON_LOST);
+	world_close(w);
+}
+
 static void failed_read_and_write(void **state)
 {
 	struct world *w = world_open(64 * MIB, 22);
@@ -219,8 +262,8 @@ static void failed_read_and_write(void **state)
 	front_begin(f, "v", "", 0);
 	w->sim->next_result = SD_RES_EIO;
 	assert_int_equal(front_read(f, 0, 4096, w->back), -EIO);
-	w->sim->next_result = SD_RES_HALT;
-	assert_int_equal(front_write(f, 0, 4096, w->data), -EIO);
+	w->sim->next_result = SD_RES_NO_SPACE;
+	assert_int_equal(front_write(f, 0, 4096, w->data), -ENOSPC);
 	assert_int_equal(front_read(f, 0, 4096, w->back), 0);
 	assert_memory_equal(w->back, w->data, 4096);
 	assert_false(f->ended);
@@ -363,6 +406,7 @@ int main(void)
 	    cmocka_unit_test(drain_finishes_what_was_accepted),
 	    cmocka_unit_test(failed_create_leaves_nothing),
 	    cmocka_unit_test(failed_read_and_write),
+	    cmocka_unit_test(a_halted_cluster_is_waited_for),
 	    cmocka_unit_test(failed_index_write_or_barrier),
 	    cmocka_unit_test(volume_changed),
 	    cmocka_unit_test(snapshot_by_others),

@@ -74,8 +74,8 @@ static unsigned nodes_in(const struct rig *r, unsigned e)
 
 static void tell_history(struct rig *r, struct call *call)
 {
-	size_t room = sizeof(struct sd_epoch_log) +
-		      call->req.cluster.nodes_nr * sizeof(struct sd_node);
+	size_t room =
+	    sizeof(struct sd_epoch_log) + call->req.cluster.nodes_nr * sizeof(struct sd_node);
 	uint8_t *at = call->receive;
 
 	for (unsigned e = 0; e < r->nr_epochs; e++, at += room) {
@@ -152,8 +152,7 @@ static void add_past(struct rig *r, uint32_t past, uint32_t epoch, const char *a
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		r->peers[past][i] = sv[1];
-		assert_int_equal(
-		    settle_add(r->settle, past, epoch, i == 0, sv[0], address), 0);
+		assert_int_equal(settle_add(r->settle, past, epoch, i == 0, sv[0], address), 0);
 	}
 }
 
@@ -314,8 +313,8 @@ static void too_much_is_refused(void **state)
 	for (uint32_t past = 1; past <= 10; past++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		close(sv[1]);
-		assert_int_equal(settle_add(r->settle, past, 1, true, sv[0], DEAD),
-		    past <= 8 ? 0 : -ENOMEM);
+		assert_int_equal(
+		    settle_add(r->settle, past, 1, true, sv[0], DEAD), past <= 8 ? 0 : -ENOMEM);
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	close(sv[1]);

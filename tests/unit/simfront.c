@@ -108,8 +108,13 @@ static void on_identified(void *arg, const struct msg_identity *identity)
 	f->now.vid = identity->vid;
 }
 
+static void on_later(void *arg)
+{
+	((struct front *)arg)->laters++;
+}
+
 static const struct serve_calls calls = {on_answer, on_locked, on_identified, on_ready, on_refused,
-    on_ended, on_drained, on_snapshotted};
+    on_ended, on_drained, on_later, on_snapshotted};
 
 static void arena_make(struct arena *a)
 {
