@@ -10,6 +10,8 @@
 #include "lamb/handles.h"
 #include "lamb/lamb.h"
 #include "lamb/request.h"
+#include "lamb/shared.h"
+#include "lamb/store.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -146,7 +148,7 @@ void gateway_answer(struct request *request)
 	struct sd_rsp *rsp = &request->rsp;
 
 	rsp->opcode = request->req.opcode;
-	rsp->epoch = request->lamb->meta.epoch;
+	rsp->epoch = atomic_load(&store_shared(request->lamb->store)->page->epoch);
 	rsp->id = request->req.id;
 	connection->in_flight--;
 	connection_mark(connection);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a cluster of one node says of itself (P 2.5), its format and its end.
+ * What the cluster says of itself (P 2.5), its format and its end.
  */
 #include "ipc/log.h"
 #include "lamb/gateway.h"
 #include "lamb/lamb.h"
 #include "lamb/locks.h"
+#include "lamb/members.h"
+#include "lamb/news.h"
 #include "lamb/ops.h"
 #include "lamb/request.h"
+#include "lamb/shared.h"
 #include "lamb/store.h"
 #include "lamb/vdi.h"
 
@@ -71,29 +74,39 @@ void cluster_default(struct request *request)
 	request_finish(request, SD_RES_SUCCESS);
 }
 
-/* This node, at the address by which the client reaches it where that is known. */
-static void fill_node(const struct request *request, struct sd_node *node)
+/*
+ * The member as a node.  All of them are on this host: one that listens on all addresses is where
+ * the client reaches us.
+ */
+static void fill_node(
+    const struct request *request, const struct member *member, struct sd_node *node)
 {
 	static const uint8_t any[16];
+	struct sd_node_id reached = {.port = 0};
 	uint64_t size = 0;
 
-	node->nid = request->lamb->node;
-	if (!memcmp(node->nid.addr, any, sizeof any))
-		gateway_local(request, &node->nid);
+	node->nid = members_node_id(member);
+	if (!memcmp(node->nid.addr, any, sizeof any) && gateway_local(request, &reached))
+		memcpy(node->nid.addr, reached.addr, sizeof reached.addr);
 	node->nr_vnodes = VNODES;
-	/* upstream's default zone is the node's IPv4 address */
-	memcpy(&node->zone, node->nid.addr + 12, sizeof node->zone);
+	node->zone = member->zone;
 	store_space(request->lamb->store, &size, &node->space);
 }
 
 void cluster_nodes(struct request *request)
 {
-	struct sd_node *node = reply_of(request, sizeof *node);
+	struct member list[SHARED_SLOTS];
+	struct sd_node *nodes;
+	uint32_t nr;
 
-	if (!node)
+	news_look(request->lamb);
+	nr = members_list(request->lamb->members, list);
+	nodes = reply_of(request, nr * (uint32_t)sizeof *nodes);
+	if (!nodes)
 		return;
-	fill_node(request, node);
-	request->rsp.node.nr_nodes = 1;
+	for (uint32_t i = 0; i < nr; i++)
+		fill_node(request, &list[i], &nodes[i]);
+	request->rsp.node.nr_nodes = nr;
 	request_finish(request, SD_RES_SUCCESS);
 }
 
@@ -109,45 +122,85 @@ void cluster_space(struct request *request)
 	request_finish_error(request, error);
 }
 
-/* One epoch: there is no membership to change. */
-void cluster_epochs(struct request *request)
+static void fill_first(const struct meta *meta, struct sd_epoch_log *log)
 {
-	const struct meta *meta = &request->lamb->meta;
-	uint64_t nodes = request->req.cluster.nodes_nr;
-	uint64_t size = sizeof(struct sd_epoch_log) + nodes * sizeof(struct sd_node);
-	struct sd_epoch_log *log;
-
-	if (size > request->req.data_length) { /* no record fits */
-		request_finish(request, SD_RES_SUCCESS);
-		return;
-	}
-	log = reply_of(request, (uint32_t)size);
-	if (!log)
-		return;
 	log->ctime = meta->ctime;
-	log->epoch = meta->epoch;
 	log->nr_copies = (uint8_t)meta->copies;
 	log->copy_policy = (uint8_t)meta->copy_policy;
 	log->flags = (uint16_t)meta->flags;
 	memcpy(log->store, STORE_NAME, sizeof STORE_NAME);
-	if (nodes) {
-		log->time = meta->formatted;
-		log->nr_nodes = 1;
-		fill_node(request, (struct sd_node *)(log + 1));
+}
+
+/* The newest records first, as many as the client has room for. Frees epochs. */
+static void answer_epochs(struct request *request, struct epochs *epochs)
+{
+	uint32_t room = request->req.cluster.nodes_nr;
+	size_t size = sizeof(struct sd_epoch_log) + room * sizeof(struct sd_node);
+	size_t nr = request->req.data_length / size;
+	uint8_t *at;
+
+	if (nr > epochs->nr)
+		nr = epochs->nr;
+	at = reply_of(request, (uint32_t)(nr * size));
+	for (size_t i = 0; at && i < nr; i++, at += size) {
+		const struct epoch *epoch = &epochs->list[epochs->nr - 1 - i];
+		struct sd_epoch_log *log = (struct sd_epoch_log *)(void *)at;
+		struct sd_node *nodes = (struct sd_node *)(void *)(at + sizeof *log);
+
+		if (!i)
+			fill_first(&request->lamb->meta, log);
+		log->epoch = epoch->number;
+		if (!room)
+			continue;
+		if (epoch->nr > room) {
+			request->rsp.data_length = 0;
+			request_finish(request, SD_RES_BUFFER_SMALL);
+			epochs_free(epochs);
+			return;
+		}
+		log->time = epoch->time;
+		log->nr_nodes = epoch->nr;
+		for (uint32_t n = 0; n < epoch->nr; n++)
+			fill_node(request, &epoch->members[n], &nodes[n]);
 	}
-	request_finish(request, SD_RES_SUCCESS);
+	epochs_free(epochs);
+	if (at)
+		request_finish(request, SD_RES_SUCCESS);
+}
+
+void cluster_epochs(struct request *request)
+{
+	uint64_t nodes = request->req.cluster.nodes_nr;
+	struct epochs epochs;
+	int error;
+
+	news_look(request->lamb);
+	if (sizeof(struct sd_epoch_log) + nodes * sizeof(struct sd_node) >
+	    request->req.data_length) { /* no record fits */
+		request_finish(request, SD_RES_SUCCESS);
+		return;
+	}
+	error = members_epochs(request->lamb->members, &epochs);
+	if (error)
+		request_finish_error(request, error);
+	else
+		answer_epochs(request, &epochs);
 }
 
 void cluster_info(struct request *request)
 {
 	const struct meta *meta = &request->lamb->meta;
 	struct sd_cluster_info *info = reply_of(request, sizeof *info);
+	struct member list[SHARED_SLOTS];
+	uint32_t nr;
 
 	if (!info)
 		return;
+	news_look(request->lamb);
+	nr = members_list(request->lamb->members, list);
 	info->proto_ver = SD_PROTO_INTERNAL;
-	info->nr_nodes = 1;
-	info->epoch = meta->epoch;
+	info->nr_nodes = (int16_t)nr;
+	info->epoch = atomic_load(&store_shared(request->lamb->store)->page->epoch);
 	info->ctime = meta->ctime;
 	info->flags = (uint16_t)meta->flags;
 	info->nr_copies = (uint8_t)meta->copies;
@@ -155,7 +208,8 @@ void cluster_info(struct request *request)
 	info->status = SD_STATUS_OK;
 	info->block_size_shift = (uint8_t)meta->shift;
 	memcpy(info->store, STORE_NAME, sizeof STORE_NAME);
-	fill_node(request, &info->nodes[0]);
+	for (uint32_t i = 0; i < nr; i++)
+		fill_node(request, &list[i], &info->nodes[i]);
 	request_finish(request, SD_RES_SUCCESS);
 }
 
@@ -241,8 +295,10 @@ static void format_done(struct request *request)
 
 	if (!request->error) {
 		lamb->meta = *(const struct meta *)request->state;
+		members_format(lamb->members);
 		vdi_table_clear(lamb->vdis);
 		locks_clear(lamb->locks);
+		shared_notice(store_shared(lamb->store), 0);
 		log_info("the store was formatted anew");
 	}
 	request_finish_error(request, request->error);
@@ -284,6 +340,7 @@ void cluster_format(struct request *request)
 void cluster_shutdown(struct request *request)
 {
 	log_info("a client shuts the cluster down");
+	atomic_store(&store_shared(request->lamb->store)->page->stopping, 1);
 	request_finish(request, SD_RES_SUCCESS);
 	kill(getpid(), SIGTERM);
 }

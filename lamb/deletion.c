@@ -2,13 +2,15 @@
 /*
  * DEL_VDI (P 2.3).
  *
- * A plain VDI with an index entry left is only marked deleted, until the next start; its data
+ * A plain VDI with an index entry left is only marked deleted, while any node lives; its data
  * stays. Else the name is given up for good, and the VDI's objects are removed, unless something
  * was ever made from it.
  */
 #include "lamb/lamb.h"
+#include "lamb/locks.h"
 #include "lamb/ops.h"
 #include "lamb/request.h"
+#include "lamb/shared.h"
 #include "lamb/store.h"
 #include "lamb/vdi.h"
 #include "lamb/vdiname.h"
@@ -76,8 +78,12 @@ static void delete_done(struct request *request)
 	const struct deletion *deletion = request->state;
 	struct vdi *vdi = vdi_find(request->lamb->vdis, deletion->vid);
 
-	if (vdi && (!request->error || deletion->gone))
+	if (vdi && (!request->error || deletion->gone)) {
 		vdi_mark_deleted(request->lamb->vdis, vdi, deletion->gone);
+		if (!deletion->gone)
+			locks_mark_deleted(request->lamb->locks, vdi->vid);
+		shared_notice(store_shared(request->lamb->store), vdi->vid);
+	}
 	request_finish_error(request, request->error);
 }
 

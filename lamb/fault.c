@@ -5,6 +5,7 @@
 #include "lamb/fault.h"
 
 #include "ipc/log.h"
+#include "lamb/exclusion.h"
 #include "lamb/gateway.h"
 #include "lamb/lamb.h"
 #include "lamb/request.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,30 +22,36 @@
 #define SHUFFLE_MILLISECONDS 2
 #define SHUFFLE_BAG 64
 #define ERROR_PAYLOAD 512U
+#define FREEZE_TURN 1000 /* microseconds from look to look */
 
 struct knobs {
-	bool any, mute, shuffle, wait_for_join, trim, error_payload;
+	bool any, mute, half_dead, freeze, shuffle, wait_for_join, trim, error_payload;
 	uint32_t data_result; /* forced on writes to data objects, or 0 */
 	uint32_t snapshot_pause;
 	char mute_vdi[SD_NAME_SIZE], mute_data[SD_NAME_SIZE], locked[SD_NAME_SIZE];
-	uint32_t delay[256];                        /* milliseconds, by opcode */
-	uint32_t drop_before[256], drop_after[256]; /* at the Nth, by opcode */
+	uint32_t delay[256];                                        /* milliseconds, by opcode */
+	uint32_t drop_before[256], drop_after[256], freeze_at[256]; /* at the Nth, by opcode */
 };
 
 struct fault {
 	struct lamb *lamb;
 	struct knobs knobs;
 	uint32_t begun[256], ended[256]; /* requests since the knobs were set, by opcode */
+	bool freezing;                   /* stops as soon as nothing is under way */
 	struct request *muted, **last_muted;
 	struct request *bag[SHUFFLE_BAG];
 	unsigned in_bag;
-	struct event *bag_timer;
+	struct event *bag_timer, *freeze_timer;
 };
 
 const char *const fault_help =
     "  mute                accept and read, never answer (what was held runs once it is unset)\n"
     "  mute-vdi=NAME       object I/O of the VDI and its snapshots is never answered\n"
     "  mute-data=NAME      the same for its data objects only\n"
+    "  half-dead           answer everything but object I/O\n"
+    "  freeze              stop, as by SIGSTOP, as soon as no lock is held; SIGCONT ends it, and\n"
+    "                      what has come meanwhile runs then\n"
+    "  freeze=OP:N         the same at the Nth OP, which runs after SIGCONT\n"
     "  delay=OP:MS         run every OP so much later\n"
     "  shuffle             answer in random order\n"
     "  readonly, halt, no-space\n"
@@ -59,6 +67,7 @@ const char *const fault_help =
     "      delete-vdi cluster-default node-list stat-cluster ..., or a number\n";
 
 static void empty_bag(evutil_socket_t fd, short what, void *argument);
+static void on_freeze(evutil_socket_t fd, short what, void *argument);
 
 struct fault *fault_new(struct lamb *lamb)
 {
@@ -69,6 +78,7 @@ struct fault *fault_new(struct lamb *lamb)
 	fault->lamb = lamb;
 	fault->last_muted = &fault->muted;
 	fault->bag_timer = event_new(lamb->base, -1, 0, empty_bag, fault);
+	fault->freeze_timer = event_new(lamb->base, -1, 0, on_freeze, fault);
 	return fault;
 }
 
@@ -76,6 +86,7 @@ struct fault *fault_new(struct lamb *lamb)
 void fault_free(struct fault *fault)
 {
 	event_free(fault->bag_timer);
+	event_free(fault->freeze_timer);
 	free(fault);
 }
 
@@ -116,6 +127,10 @@ static int set_plain(struct knobs *knobs, const char *text)
 {
 	if (!strcmp(text, "mute"))
 		knobs->mute = true;
+	else if (!strcmp(text, "half-dead"))
+		knobs->half_dead = true;
+	else if (!strcmp(text, "freeze"))
+		knobs->freeze = true;
 	else if (!strcmp(text, "shuffle"))
 		knobs->shuffle = true;
 	else if (!strcmp(text, "readonly"))
@@ -152,6 +167,8 @@ static int set_valued(struct knobs *knobs, const char *text, const char *value)
 		return parse_by_op(value, knobs->drop_before);
 	if (IS("drop-after="))
 		return parse_by_op(value, knobs->drop_after);
+	if (IS("freeze="))
+		return parse_by_op(value, knobs->freeze_at);
 	if (IS("snapshot-pause="))
 		return parse_number(value, &knobs->snapshot_pause);
 #undef IS
@@ -190,10 +207,55 @@ static int set_from_file(struct knobs *knobs, const char *path, char *why)
 	return error;
 }
 
+static void release_held(struct fault *fault)
+{
+	struct request *held = fault->muted;
+
+	fault->muted = NULL;
+	fault->last_muted = &fault->muted;
+	while (held) {
+		struct request *request = held;
+
+		held = request->next;
+		request_release(request);
+	}
+}
+
+static void freeze_in(struct fault *fault, long microseconds);
+
+/* Only here does it stop: between events, with no write, no cluster operation and no lock. */
+static void on_freeze(evutil_socket_t fd, short what, void *argument)
+{
+	struct fault *fault = argument;
+	const struct lamb *lamb = fault->lamb;
+
+	(void)fd;
+	(void)what;
+	if (!fault->freezing)
+		return;
+	if (lamb->order.writing || lamb->order.exclusive || exclusion_is_busy(lamb->exclusion)) {
+		freeze_in(fault, FREEZE_TURN);
+		return;
+	}
+	log_info("frozen: SIGCONT ends it");
+	raise(SIGSTOP);
+	log_info("goes on after the freeze");
+	fault->freezing = false;
+	release_held(fault);
+	gateway_settle(lamb->gateway);
+}
+
+static void freeze_in(struct fault *fault, long microseconds)
+{
+	const struct timeval time = {0, microseconds};
+
+	fault->freezing = true;
+	event_add(fault->freeze_timer, &time);
+}
+
 int fault_reload(struct fault *fault, char *const *given, unsigned nr, const char *path, char *why)
 {
 	struct knobs knobs = {0};
-	struct request *muted = fault->muted;
 	int error = 0;
 
 	for (unsigned i = 0; !error && i < nr; i++)
@@ -205,14 +267,10 @@ int fault_reload(struct fault *fault, char *const *given, unsigned nr, const cha
 	fault->knobs = knobs;
 	memset(fault->begun, 0, sizeof fault->begun);
 	memset(fault->ended, 0, sizeof fault->ended);
-	fault->muted = NULL;
-	fault->last_muted = &fault->muted;
-	while (muted) {
-		struct request *request = muted;
-
-		muted = request->next;
-		request_release(request);
-	}
+	fault->freezing = false;
+	if (knobs.freeze)
+		freeze_in(fault, 0);
+	release_held(fault);
 	return 0;
 }
 
@@ -268,7 +326,7 @@ static bool is_muted(const struct request *request)
 	uint64_t oid = request->req.obj.oid;
 	const struct vdi *vdi;
 
-	if (knobs->mute)
+	if (knobs->mute || (knobs->half_dead && is_object_io(request)))
 		return true;
 	if (!is_object_io(request) || (!*knobs->mute_vdi && !*knobs->mute_data))
 		return false;
@@ -304,7 +362,7 @@ bool fault_holds(struct request *request)
 
 	if (!knobs->any)
 		return false;
-	if (is_muted(request)) {
+	if (fault->freezing || is_muted(request)) {
 		hold_muted(fault, request);
 		return true;
 	}
@@ -312,6 +370,11 @@ bool fault_holds(struct request *request)
 		fault->begun[opcode]++;
 		if (knobs->drop_before[opcode] == fault->begun[opcode]) {
 			gateway_drop(request);
+			return true;
+		}
+		if (knobs->freeze_at[opcode] == fault->begun[opcode]) {
+			freeze_in(fault, 0);
+			hold_muted(fault, request);
 			return true;
 		}
 		if (knobs->delay[opcode]) {
@@ -406,6 +469,8 @@ void fault_answer(struct request *request)
 		trim(request);
 	if (knobs->wait_for_join && opcode == SD_OP_STAT_CLUSTER)
 		request->rsp.result = SD_RES_WAIT_FOR_JOIN; /* with its data (P 2.5) */
+	else if (knobs->wait_for_join && opcode == SD_OP_CLUSTER_INFO && !request->rsp.result)
+		((struct sd_cluster_info *)(void *)request->reply)->status = SD_STATUS_WAIT;
 	else if (knobs->error_payload && request->rsp.result && !request->rsp.data_length)
 		add_error_payload(request);
 	if (knobs->shuffle)

@@ -5,6 +5,7 @@
 #include "lamb/handles.h"
 
 #include "ipc/log.h"
+#include "lamb/shared.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,14 +13,15 @@
 
 struct handles {
 	pthread_mutex_t lock;
-	uint64_t changes; /* replaced or removed objects so far */
+	const _Atomic uint32_t *versions;
+	uint32_t clears; /* so far */
 	unsigned capacity, nr_cached;
 	unsigned mask; /* buckets - 1 */
 	struct handle **buckets;
 	struct handle *oldest, *newest;
 };
 
-struct handles *handles_new(unsigned capacity)
+struct handles *handles_new(unsigned capacity, const _Atomic uint32_t *versions)
 {
 	struct handles *handles = calloc(1, sizeof *handles);
 	unsigned buckets = 64;
@@ -29,6 +31,7 @@ struct handles *handles_new(unsigned capacity)
 	while (buckets < capacity)
 		buckets *= 2;
 	handles->capacity = capacity;
+	handles->versions = versions;
 	handles->mask = buckets - 1;
 	handles->buckets = calloc(buckets, sizeof(struct handle *));
 	if (!handles->buckets) {
@@ -37,6 +40,11 @@ struct handles *handles_new(unsigned capacity)
 	}
 	pthread_mutex_init(&handles->lock, NULL);
 	return handles;
+}
+
+static uint32_t version_of(const struct handles *handles, uint64_t oid)
+{
+	return atomic_load(&handles->versions[shared_version_index(oid)]);
 }
 
 static struct handle **bucket(struct handles *handles, uint64_t oid)
@@ -89,13 +97,22 @@ static struct handle *find(struct handles *handles, uint64_t oid)
 	return handle;
 }
 
-static struct handle *insert(struct handles *handles, uint64_t oid, int fd)
+static struct handle *make(uint64_t oid, int fd, uint32_t version)
 {
-	struct handle *handle = calloc(1, sizeof *handle), **link = bucket(handles, oid);
+	struct handle *handle = calloc(1, sizeof *handle);
 
 	if (!handle)
 		fatal("out of memory for an open object");
-	*handle = (struct handle){.fd = fd, .oid = oid, .cached = 1, .next_hash = *link};
+	*handle = (struct handle){.fd = fd, .oid = oid, .version = version};
+	return handle;
+}
+
+static struct handle *insert(struct handles *handles, uint64_t oid, int fd, uint32_t version)
+{
+	struct handle *handle = make(oid, fd, version), **link = bucket(handles, oid);
+
+	handle->cached = 1;
+	handle->next_hash = *link;
 	*link = handle;
 	use_append(handles, handle);
 	handles->nr_cached++;
@@ -115,6 +132,10 @@ struct handle *handles_get(struct handles *handles, uint64_t oid)
 
 	pthread_mutex_lock(&handles->lock);
 	handle = find(handles, oid);
+	if (handle && handle->version != version_of(handles, oid)) {
+		drop(handles, handle);
+		handle = NULL;
+	}
 	if (handle) {
 		handle->users++;
 		if (handle != handles->newest) {
@@ -134,12 +155,18 @@ void handles_put(struct handles *handles, struct handle *handle)
 	pthread_mutex_unlock(&handles->lock);
 }
 
-uint64_t handles_moment(struct handles *handles)
+/* With the lock. */
+static uint64_t moment_of(const struct handles *handles, uint64_t oid)
+{
+	return (uint64_t)handles->clears << 32 | version_of(handles, oid);
+}
+
+uint64_t handles_moment(struct handles *handles, uint64_t oid)
 {
 	uint64_t moment;
 
 	pthread_mutex_lock(&handles->lock);
-	moment = handles->changes;
+	moment = moment_of(handles, oid);
 	pthread_mutex_unlock(&handles->lock);
 	return moment;
 }
@@ -149,14 +176,22 @@ struct handle *handles_add(struct handles *handles, uint64_t oid, int fd, uint64
 	struct handle *handle = NULL;
 
 	pthread_mutex_lock(&handles->lock);
-	if (moment == handles->changes) {
+	if (moment & 1) {
+		handle = make(oid, fd, (uint32_t)moment);
+		fd = -1;
+	} else if (moment == moment_of(handles, oid)) {
 		handle = find(handles, oid); /* another thread may have been quicker */
+		if (handle && handle->version != (uint32_t)moment) {
+			drop(handles, handle);
+			handle = NULL;
+		}
 		if (!handle) {
-			handle = insert(handles, oid, fd);
+			handle = insert(handles, oid, fd, (uint32_t)moment);
 			fd = -1;
 		}
-		handle->users++;
 	}
+	if (handle)
+		handle->users++;
 	pthread_mutex_unlock(&handles->lock);
 	if (fd >= 0)
 		close(fd);
@@ -168,19 +203,18 @@ void handles_replace(struct handles *handles, uint64_t oid, int fd)
 	struct handle *old;
 
 	pthread_mutex_lock(&handles->lock);
-	handles->changes++;
 	old = find(handles, oid);
 	if (old)
 		drop(handles, old);
 	if (fd >= 0)
-		insert(handles, oid, fd);
+		insert(handles, oid, fd, version_of(handles, oid));
 	pthread_mutex_unlock(&handles->lock);
 }
 
 void handles_clear(struct handles *handles)
 {
 	pthread_mutex_lock(&handles->lock);
-	handles->changes++;
+	handles->clears++;
 	while (handles->oldest)
 		drop(handles, handles->oldest);
 	pthread_mutex_unlock(&handles->lock);

@@ -20,10 +20,12 @@
 
 struct connection;
 struct event_base;
+struct exclusion;
 struct fault;
 struct gateway;
 struct handle;
 struct locks;
+struct members;
 struct op;
 struct pool;
 struct store;
@@ -35,12 +37,14 @@ struct lamb {
 	struct meta meta;
 	struct vdi_table *vdis;
 	struct locks *locks;
+	struct members *members;
+	struct exclusion *exclusion;
+	uint64_t news_seen; /* notices of the shared page, see news.h */
 	struct order order;
 	struct pool *pool;
 	struct fault *fault;
 	struct gateway *gateway;
-	struct sd_node_id node; /* what the node list says of us; address 0: see gateway_local() */
-	uint64_t counters[15];  /* answered by STAT, in its order */
+	uint64_t counters[15]; /* answered by STAT, in its order */
 	int32_t log_level;
 };
 

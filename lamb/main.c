@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lamb: a Sheepdog cluster of one node, on a directory.
+ * lamb: a node of a Sheepdog cluster that lives on one directory.
  *
- * Owns the order of things: options, the store, the listening sockets, the loop, the end.
+ * Owns the order of things: options, the listening sockets, the store, membership, the loop, the
+ * end.
  */
 #include "ipc/log.h"
 #include "lamb/child.h"
+#include "lamb/exclusion.h"
 #include "lamb/fault.h"
 #include "lamb/gateway.h"
 #include "lamb/lamb.h"
 #include "lamb/listen.h"
 #include "lamb/locks.h"
+#include "lamb/members.h"
+#include "lamb/news.h"
 #include "lamb/options.h"
 #include "lamb/pool.h"
+#include "lamb/request.h"
+#include "lamb/shared.h"
 #include "lamb/store.h"
 #include "lamb/vdi.h"
 
@@ -24,14 +30,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define POOL_THREADS 16 /* that many writes wait for the disk at once */
-#define END_SECONDS 5   /* for clients to take their last answers */
+#define POOL_THREADS 16        /* that many writes wait for the disk at once */
+#define END_SECONDS 5          /* for clients to take their last answers */
+#define WATCH_MILLISECONDS 100 /* how soon a death among the nodes is seen */
 
 struct daemon {
 	struct lamb lamb;
 	struct options options;
-	struct event *terminate, *interrupt, *reload;
-	struct child child; /* with options.child */
+	struct event *terminate, *interrupt, *reload, *watch;
+	struct child child;  /* with options.child */
+	struct member self;  /* as others see us */
+	int tcp_fd, unix_fd; /* listening; -1: none */
+	char shown[400];     /* where that is, for a person */
 	bool ending;
 };
 
@@ -81,6 +91,21 @@ static void on_reload(evutil_socket_t signal, short what, void *argument)
 	gateway_settle(daemon->lamb.gateway);
 }
 
+/* Nobody tells of a death, nor of the cluster's end. */
+static void on_watch(evutil_socket_t fd, short what, void *argument)
+{
+	struct daemon *daemon = argument;
+	struct lamb *lamb = &daemon->lamb;
+
+	(void)fd;
+	(void)what;
+	news_look(lamb);
+	if (!daemon->ending && atomic_load(&store_shared(lamb->store)->page->stopping)) {
+		log_info("ending: the cluster was shut down");
+		end(daemon);
+	}
+}
+
 static void settle(void *gateway)
 {
 	gateway_settle(gateway);
@@ -99,33 +124,24 @@ static _Noreturn void refuse(const struct daemon *daemon, const char *why)
 {
 	if (daemon->options.child)
 		child_refuse(why);
+	if (daemon->unix_fd >= 0)
+		unlink(daemon->options.socket);
 	fatal("%s", why);
 }
 
-/* Everything but the sockets. */
-static void open_rooms(struct daemon *daemon)
+/* What needs no store. */
+static void open_tools(struct daemon *daemon)
 {
-	struct options *options = &daemon->options;
+	const struct options *options = &daemon->options;
 	struct lamb *lamb = &daemon->lamb;
-	char why[600];
+	char why[200];
 	int error;
 
-	lamb->meta = options->format;
-	if (store_open(options->child ? "/" : options->store, options->store, &lamb->meta,
-		&lamb->store, why, sizeof why))
-		refuse(daemon, why);
 	lamb->base = event_base_new();
 	lamb->vdis = vdi_table_new();
-	lamb->locks = locks_new();
-	if (!lamb->base || !lamb->vdis || !lamb->locks)
+	if (!lamb->base || !lamb->vdis)
 		fatal("out of memory");
-	order_init(&lamb->order);
-	error = vdi_table_load(lamb->vdis, lamb->store);
-	if (error) {
-		snprintf(why, sizeof why, "cannot read the VDIs in %.400s: %s", options->store,
-		    strerror(-error));
-		refuse(daemon, why);
-	}
+	order_init(&lamb->order, request_run);
 	lamb->fault = fault_new(lamb);
 	lamb->gateway = gateway_new(lamb);
 	if (!lamb->fault || !lamb->gateway)
@@ -141,6 +157,46 @@ static void open_rooms(struct daemon *daemon)
 	daemon->reload = on_signal(daemon, SIGHUP, on_reload);
 }
 
+/* Looks for deaths among the other nodes; a child has none. */
+static void watch(struct daemon *daemon)
+{
+	static const struct timeval turn = {0, WATCH_MILLISECONDS * 1000};
+
+	daemon->watch = event_new(daemon->lamb.base, -1, EV_PERSIST, on_watch, daemon);
+	if (!daemon->watch || event_add(daemon->watch, &turn))
+		fatal("out of memory");
+}
+
+/* The store, and our place among the nodes that serve it. */
+static void open_rooms(struct daemon *daemon)
+{
+	const struct options *options = &daemon->options;
+	struct lamb *lamb = &daemon->lamb;
+	char why[600];
+	int error;
+
+	lamb->meta = options->format;
+	if (store_open(options->child ? "/" : options->store, options->store, options->child,
+		&lamb->meta, &lamb->store, why, sizeof why))
+		refuse(daemon, why);
+	if (members_join(store_shared(lamb->store), store_directory(lamb->store), options->store,
+		&daemon->self, &lamb->members, why, sizeof why))
+		refuse(daemon, why);
+	lamb->exclusion = exclusion_new(lamb);
+	if (!lamb->exclusion)
+		fatal("out of memory");
+	error = locks_open(store_directory(lamb->store), store_shared(lamb->store), &lamb->locks);
+	if (!error)
+		error = exclusion_load(lamb);
+	if (error) {
+		snprintf(why, sizeof why, "cannot read the VDIs in %.400s: %s", options->store,
+		    strerror(-error));
+		refuse(daemon, why);
+	}
+	if (!options->child)
+		watch(daemon);
+}
+
 /* The socket is sheepfs'. */
 static void begin_child_service(struct daemon *daemon)
 {
@@ -151,27 +207,43 @@ static void begin_child_service(struct daemon *daemon)
 	child_serve(&daemon->child, daemon->lamb.base);
 }
 
-/* Opens the sockets and says so. */
-static void begin_service(struct daemon *daemon)
+/* Opens the sockets: what they are is what we are as a node. */
+static void open_sockets(struct daemon *daemon)
 {
 	const struct options *options = &daemon->options;
-	char shown[400] = "", why[300];
-	int fd;
+	struct sd_node_id node = {.port = 0};
+	char *shown = daemon->shown, why[300];
+	size_t size = sizeof daemon->shown;
 
 	if (options->tcp) {
-		fd = listen_tcp(options->address, options->port, &daemon->lamb.node, shown,
-		    sizeof shown, why, sizeof why);
-		if (fd < 0 || gateway_listen(daemon->lamb.gateway, fd))
-			fatal("%s", fd < 0 ? why : "out of memory");
+		daemon->tcp_fd = listen_tcp(
+		    options->address, options->port, &node, shown, size, why, sizeof why);
+		if (daemon->tcp_fd < 0)
+			fatal("%s", why);
+		memcpy(daemon->self.addr, node.addr, sizeof node.addr);
+		daemon->self.port = node.port;
 	}
 	if (options->socket) {
-		fd = listen_unix(options->socket, why, sizeof why);
-		if (fd < 0 || gateway_listen(daemon->lamb.gateway, fd))
-			fatal("%s", fd < 0 ? why : "out of memory");
-		snprintf(shown + strlen(shown), sizeof shown - strlen(shown), "%sunix:%s",
+		daemon->unix_fd = listen_unix(options->socket, why, sizeof why);
+		if (daemon->unix_fd < 0)
+			fatal("%s", why);
+		snprintf(shown + strlen(shown), size - strlen(shown), "%sunix:%s",
 		    options->tcp ? " and " : "", options->socket);
+		if (!options->tcp)
+			daemon->self.path = (uint32_t)sd_fnv(
+			    options->socket, strlen(options->socket), SD_FNV_BASIS);
 	}
-	printf("lamb: serving %s on %s\n", options->store, shown);
+}
+
+/* Accepts, and says so. */
+static void begin_service(struct daemon *daemon)
+{
+	const int fds[] = {daemon->tcp_fd, daemon->unix_fd};
+
+	for (unsigned i = 0; i < sizeof fds / sizeof fds[0]; i++)
+		if (fds[i] >= 0 && gateway_listen(daemon->lamb.gateway, fds[i]))
+			fatal("out of memory");
+	printf("lamb: serving %s on %s\n", daemon->options.store, daemon->shown);
 	fflush(stdout);
 }
 
@@ -179,23 +251,29 @@ static void close_rooms(struct daemon *daemon)
 {
 	struct lamb *lamb = &daemon->lamb;
 
+	if (daemon->options.socket)
+		unlink(daemon->options.socket);
+	if (exclusion_is_busy(lamb->exclusion)) /* a thread may wait for a stopped node */
+		_exit(EXIT_SUCCESS);
 	pool_stop(lamb->pool);
 	gateway_free(lamb->gateway);
 	fault_free(lamb->fault);
 	event_free(daemon->terminate);
 	event_free(daemon->interrupt);
 	event_free(daemon->reload);
+	if (daemon->watch)
+		event_free(daemon->watch);
 	event_base_free(lamb->base);
 	locks_free(lamb->locks);
 	vdi_table_free(lamb->vdis);
+	exclusion_free(lamb->exclusion);
+	members_free(lamb->members);
 	store_close(lamb->store);
-	if (daemon->options.socket)
-		unlink(daemon->options.socket);
 }
 
 int main(int argc, char **argv)
 {
-	struct daemon daemon = {0};
+	struct daemon daemon = {.tcp_fd = -1, .unix_fd = -1};
 
 	options_parse(argc, argv, &daemon.options);
 	if (daemon.options.child) {
@@ -210,6 +288,9 @@ int main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	mallopt(M_TOP_PAD, 4 << 20);
 	signal(SIGPIPE, SIG_IGN);
+	open_tools(&daemon);
+	if (!daemon.options.child)
+		open_sockets(&daemon);
 	open_rooms(&daemon);
 	if (daemon.options.child)
 		begin_child_service(&daemon);

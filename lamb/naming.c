@@ -4,14 +4,16 @@
  *
  * A snapshot is made in an order that a death at any moment cannot spoil: the new inode
  * first, complete; then the old one is marked.  Both under one name and unmarked are what
- * vdi_table_load() completes.
+ * vdi_table_mend() completes.
  */
 #include "lamb/fault.h"
 #include "lamb/lamb.h"
 #include "lamb/locks.h"
+#include "lamb/members.h"
 #include "lamb/ops.h"
 #include "lamb/order.h"
 #include "lamb/request.h"
+#include "lamb/shared.h"
 #include "lamb/store.h"
 #include "lamb/vdi.h"
 #include "lamb/vdiname.h"
@@ -83,6 +85,9 @@ static void finish_making(struct request *request)
 
 	if (!request->error)
 		request->error = vdi_put(lamb->vdis, &making->header);
+	shared_notice(store_shared(lamb->store), making->header.vdi_id);
+	if (old)
+		shared_notice(store_shared(lamb->store), making->old);
 	if (request->error) {
 		if (old)
 			old->snap_ctime = 0;
@@ -229,9 +234,12 @@ void naming_lock(struct request *request)
 
 	if (!result && fault_locked(lamb->fault, vdi->name))
 		result = SD_RES_VDI_LOCKED;
-	if (!result && lamb->meta.flags & SD_CLUSTER_USE_LOCK &&
-	    !locks_take(lamb->locks, vdi->vid, request->req.vdi.type))
-		result = SD_RES_VDI_LOCKED; /* the vid stays in the answer (P 1.3) */
+	if (!result && lamb->meta.flags & SD_CLUSTER_USE_LOCK) {
+		int error = locks_take(lamb->locks, vdi->vid, request->req.vdi.type);
+
+		/* the vid stays in the answer (P 1.3) */
+		result = error == -EBUSY ? SD_RES_VDI_LOCKED : request_result(error);
+	}
 	request_finish(request, result);
 }
 
@@ -263,8 +271,11 @@ void naming_deleted(struct request *request)
 	send_bitmap(request, request->lamb->vdis->deleted);
 }
 
-static void fill_state(const struct lamb *lamb, const struct vdi *vdi, struct sd_vdi_state *state)
+static void fill_state(struct lamb *lamb, const struct vdi *vdi, struct sd_vdi_state *state)
 {
+	const struct shared *shared = store_shared(lamb->store);
+	uint32_t owner = shared->slot;
+
 	state->vid = vdi->vid;
 	state->nr_copies = vdi->copies;
 	state->snapshot = vdi->snap_ctime != 0;
@@ -272,14 +283,14 @@ static void fill_state(const struct lamb *lamb, const struct vdi *vdi, struct sd
 	state->copy_policy = vdi->copy_policy;
 	state->block_size_shift = vdi->shift;
 	state->parent_vid = vdi->parent;
-	state->lock_state = locks_state(lamb->locks, vdi->vid);
+	state->lock_state = locks_state(lamb->locks, vdi->vid, &owner);
 	if (state->lock_state == SD_LOCK_LOCKED || fault_locked(lamb->fault, vdi->name)) {
 		state->lock_state = SD_LOCK_LOCKED;
-		state->lock_owner = lamb->node;
+		state->lock_owner = members_node_id(&shared->page->slots[owner].member);
 	} else if (state->lock_state == SD_LOCK_IS_SHARED) {
 		state->nr_participants = 1;
 		state->participant_state[0] = 1; /* modified: nobody else is there (P 6.4) */
-		state->participants[0] = lamb->node;
+		state->participants[0] = members_node_id(&shared->page->slots[owner].member);
 	}
 }
 

@@ -11,6 +11,7 @@
 #include "lamb/lamb.h"
 #include "lamb/ops.h"
 #include "lamb/request.h"
+#include "lamb/shared.h"
 #include "lamb/store.h"
 #include "lamb/vdi.h"
 
@@ -232,27 +233,44 @@ static int free_given_up(struct request *request, const uint32_t *old, uint32_t 
 	return error;
 }
 
+/* True: every entry that it covers is the VDI's own afterwards, so that none is given up. */
+static bool only_owns(const struct request *request)
+{
+	const struct inode_write *write = request->state;
+	uint32_t size = request->req.data_length, entry;
+
+	if ((request->req.obj.offset - SD_INODE_INDEX_OFFSET) % 4 || size % 4)
+		return false;
+	for (uint32_t at = 0; at < size; at += 4) {
+		memcpy(&entry, request->data + at, sizeof entry);
+		if (entry != write->vid)
+			return false;
+	}
+	return true;
+}
+
 static void index_work(struct request *request)
 {
 	const struct inode_write *write = request->state;
 	const struct sd_req *req = &request->req;
 	uint32_t from = req->obj.offset - SD_INODE_INDEX_OFFSET;
 	uint32_t first = from / 4, nr = (from + req->data_length + 3) / 4 - first;
-	uint32_t *old = NULL;
+	struct store_exchange exchange = {.data = request->data,
+	    .size = req->data_length,
+	    .offset = req->obj.offset,
+	    .read_size = nr * sizeof(uint32_t),
+	    .read_offset = SD_INODE_INDEX_OFFSET + 4 * (uint64_t)first};
 
-	request->error = 0;
-	if (write->may_free) {
-		old = malloc(nr * sizeof *old);
-		request->error =
-		    old ? store_read(request->lamb->store, req->obj.oid, old, nr * sizeof *old,
-			      SD_INODE_INDEX_OFFSET + 4 * (uint64_t)first)
-			: -ENOMEM;
-	}
-	if (!request->error)
+	if (!write->may_free || only_owns(request)) {
 		write_work(request);
-	if (!request->error && old)
-		request->error = free_given_up(request, old, first, nr);
-	free(old);
+		return;
+	}
+	exchange.old = malloc(exchange.read_size);
+	request->error =
+	    exchange.old ? store_exchange(request->lamb->store, req->obj.oid, &exchange) : -ENOMEM;
+	if (!request->error)
+		request->error = free_given_up(request, exchange.old, first, nr);
+	free(exchange.old);
 }
 
 /* A header that would give the VDI another identity or geometry is refused. */
@@ -290,6 +308,7 @@ static void header_done(struct request *request)
 		    request->lamb->store, request->req.obj.oid, &header, sizeof header, 0);
 	if (!request->error && !write->result)
 		request->error = vdi_put(request->lamb->vdis, &header);
+	shared_notice(store_shared(request->lamb->store), write->vid);
 	request_finish(request, write->result ? write->result : request_result(request->error));
 }
 
@@ -357,11 +376,17 @@ static void discard_work(struct request *request)
 	uint64_t oid = request->req.obj.oid;
 	uint64_t at = SD_INODE_INDEX_OFFSET + 4 * (oid & UINT32_MAX);
 	uint32_t entry, zero = 0;
+	const struct store_exchange exchange = {.data = &zero,
+	    .size = sizeof zero,
+	    .offset = at,
+	    .old = &entry,
+	    .read_size = sizeof entry,
+	    .read_offset = at};
 	int error;
 
 	error = store_read(store, sd_inode_oid(write->vid), &entry, sizeof entry, at);
 	if (!error && entry) {
-		error = store_write(store, sd_inode_oid(write->vid), &zero, sizeof zero, at);
+		error = store_exchange(store, sd_inode_oid(write->vid), &exchange);
 		if (!error && entry == write->vid && write->may_free) {
 			error = store_remove(store, oid);
 			if (error == -ENOENT)

@@ -39,20 +39,22 @@ static const struct option long_options[] = {
 
 static void show_help(void)
 {
-	printf("Usage: lamb [OPTION]... STORE\n"
-	       "Serves the directory STORE as a Sheepdog cluster of one node; an empty or missing\n"
-	       "one is formatted.  What is acknowledged is on the disk.\n\n"
-	       "  -p, --port=PORT     listen on TCP port PORT (default %u; 0: a free one)\n"
-	       "  -b, --address=ADDR  listen on ADDR (default 127.0.0.1)\n"
-	       "      --unix=PATH     listen on a unix socket; without -p and -b on that only\n"
-	       "      --no-lock       format without enforced VDI locks\n"
-	       "  -d, --debug         say more\n"
-	       "  -h, --help          show this\n"
-	       "  -V, --version       show the version\n"
-	       "      --fault=KNOB[=VALUE], --fault-file=PATH\n"
-	       "                      misbehave, for tests; SIGHUP reads PATH (a knob a line) "
-	       "again\n\n"
-	       "Fault knobs:\n%s",
+	printf(
+	    "Usage: lamb [OPTION]... STORE\n"
+	    "Serves the directory STORE as a node of a Sheepdog cluster; an empty or missing\n"
+	    "one is formatted.  What is acknowledged is on the disk.  Several lambs on one STORE\n"
+	    "are the nodes of one cluster.\n\n"
+	    "  -p, --port=PORT     listen on TCP port PORT (default %u; 0: a free one)\n"
+	    "  -b, --address=ADDR  listen on ADDR (default 127.0.0.1)\n"
+	    "      --unix=PATH     listen on a unix socket; without -p and -b on that only\n"
+	    "      --no-lock       format without enforced VDI locks\n"
+	    "  -d, --debug         say more\n"
+	    "  -h, --help          show this\n"
+	    "  -V, --version       show the version\n"
+	    "      --fault=KNOB[=VALUE], --fault-file=PATH\n"
+	    "                      misbehave, for tests; SIGHUP reads PATH (a knob a line) "
+	    "again\n\n"
+	    "Fault knobs:\n%s",
 	    SD_DEFAULT_PORT, fault_help);
 }
 

@@ -6,9 +6,18 @@
 
 #include "lamb/request.h"
 
-void order_init(struct order *order)
+void order_init(struct order *order, void (*run)(struct request *request))
 {
-	*order = (struct order){.last = &order->first};
+	*order = (struct order){.last = &order->first, .run = run};
+}
+
+void order_beside(struct order *order,
+    bool (*admit)(void *argument, enum order_class order_class, bool first),
+    void (*left)(void *argument, enum order_class order_class), void *argument)
+{
+	order->admit = admit;
+	order->left = left;
+	order->argument = argument;
 }
 
 /* May it run, given that the requests before it in the queue wait (ahead: a waiting EXCLUSIVE)? */
@@ -44,9 +53,19 @@ static void enter(struct order *order, struct request *request)
 		order->exclusive = true;
 }
 
+/* Does nobody beside us object?  To be asked only of one that may run, and then enters. */
+static bool is_admitted(const struct order *order, const struct request *request)
+{
+	enum order_class order_class = request->order_class;
+	bool first = order_class == ORDER_WRITE ? !order->writing : !order->exclusive;
+
+	return !order->admit || order->admit(order->argument, order_class, first);
+}
+
 bool order_enter(struct order *order, struct request *request)
 {
-	if (may_run(order, request, order->first && exclusive_waits(order))) {
+	if (may_run(order, request, order->first && exclusive_waits(order)) &&
+	    is_admitted(order, request)) {
 		enter(order, request);
 		return true;
 	}
@@ -64,7 +83,7 @@ static struct request *next_runnable(struct order *order)
 	for (struct request **link = &order->first; *link; link = &(*link)->next) {
 		struct request *request = *link;
 
-		if (may_run(order, request, ahead)) {
+		if (may_run(order, request, ahead) && is_admitted(order, request)) {
 			*link = request->next;
 			if (!*link)
 				order->last = link;
@@ -85,7 +104,7 @@ static void wake(struct order *order)
 	order->waking = true;
 	while (order->first && (request = next_runnable(order))) {
 		enter(order, request);
-		request->op->run(request);
+		order->run(request);
 	}
 	order->waking = false;
 }
@@ -96,11 +115,19 @@ void order_leave(struct order *order, struct request *request)
 		return;
 	request->ordered = false;
 	if (request->order_class == ORDER_WRITE) {
-		order->writing--;
+		if (!--order->writing && order->left)
+			order->left(order->argument, ORDER_WRITE);
 	} else if (request->order_class == ORDER_EXCLUSIVE) {
 		order->exclusive = false;
 		order->ajar = false;
+		if (order->left)
+			order->left(order->argument, ORDER_EXCLUSIVE);
 	}
+	wake(order);
+}
+
+void order_retry(struct order *order)
+{
 	wake(order);
 }
 

@@ -7,8 +7,10 @@
 #include "lamb/request.h"
 
 #include "ipc/log.h"
+#include "lamb/exclusion.h"
 #include "lamb/fault.h"
 #include "lamb/gateway.h"
+#include "lamb/news.h"
 #include "lamb/ops.h"
 #include "lamb/pool.h"
 #include "lamb/store.h"
@@ -85,11 +87,20 @@ static bool version_ok(const struct sd_req *req)
 	return req->proto_ver <= SD_PROTO_PUBLIC_MAX;
 }
 
+void request_run(struct request *request)
+{
+	news_follow(request->lamb);
+	if (request->order_class == ORDER_EXCLUSIVE)
+		exclusion_begin(request);
+	else
+		request->op->run(request);
+}
+
 static void run_in_order(struct request *request)
 {
 	request->order_class = request->op->order_class;
 	if (order_enter(&request->lamb->order, request))
-		request->op->run(request);
+		request_run(request);
 	else if (!request_keep(request)) /* it waits, and the receive buffer does not */
 		fatal("out of memory for a waiting request");
 }

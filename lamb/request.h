@@ -27,6 +27,9 @@ const struct op *request_op_named(const char *name);
  */
 void request_begin(struct request *request);
 
+/* Runs a request that has entered the order. */
+void request_run(struct request *request);
+
 /* Goes on with a request that a fault knob had held. */
 void request_release(struct request *request);
 

@@ -3,14 +3,15 @@
  * Durable objects: see store.h.
  *
  * A new object is written as new/<number>, synced, renamed into place, and the directory synced.
- * Overwrites are one pwritev2(RWF_DSYNC).  "dir" below is read by many threads and
- * replaced only by store_format(), which runs with no other request under way but reads; these
- * keep the old descriptor alive through `lock`.
+ * Overwrites are one pwritev2(RWF_DSYNC).  "dir" below is read by many threads and replaced only
+ * after a format, with no other request under way but reads; these keep the old descriptor alive
+ * through `lock`.
  */
 #include "lamb/store.h"
 
 #include "ipc/log.h"
 #include "lamb/handles.h"
+#include "lamb/shared.h"
 #include "lamb/storedir.h"
 
 #include <dirent.h>
@@ -36,7 +37,9 @@ struct store {
 	int root;    /* the store directory, which carries the lock */
 	int new_dir; /* "new" */
 	int dir;     /* "obj.<generation>" */
+	_Atomic uint32_t generation;
 	bool in_memory;
+	struct shared *shared;
 	atomic_ulong new_number;
 	pthread_rwlock_t lock; /* of dir */
 	struct handles *handles;
@@ -65,37 +68,55 @@ static unsigned handles_capacity(void)
 	return (unsigned)capacity;
 }
 
-int store_open(const char *path, const char *shown, struct meta *meta, struct store **result,
-    char *why, size_t why_size)
+/* Everything in the directory that is kept open. */
+static int open_parts(struct store *store, uint32_t generation)
+{
+	struct statfs fs;
+	int error = shared_open(store->root, &store->shared);
+
+	if (error)
+		return error;
+	store->handles = handles_new(handles_capacity(), store->shared->page->versions);
+	if (!store->handles)
+		return -ENOMEM;
+	store->new_dir = storedir_new(store->root);
+	if (store->new_dir < 0)
+		return store->new_dir;
+	store->dir = storedir_objects(store->root, generation);
+	if (store->dir < 0)
+		return store->dir;
+	store->generation = generation;
+	if (fstatfs(store->root, &fs))
+		return -errno;
+	store->in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+	return 0;
+}
+
+int store_open(const char *path, const char *shown, bool alone, struct meta *meta,
+    struct store **result, char *why, size_t why_size)
 {
 	struct store *store = calloc(1, sizeof *store);
-	struct statfs fs;
 	int error;
 
 	if (!store)
 		return -ENOMEM;
-	store->new_dir = store->dir = -1;
+	store->root = store->new_dir = store->dir = -1;
 	pthread_rwlock_init(&store->lock, NULL);
-	store->handles = handles_new(handles_capacity());
-	error = store->handles ? storedir_open(path, shown, meta, &store->root, why, why_size)
-			       : -ENOMEM;
-	if (!error) {
-		store->new_dir = storedir_new(store->root);
-		store->dir = storedir_objects(store->root, meta->generation);
-		if (store->new_dir < 0 || store->dir < 0 || fstatfs(store->root, &fs)) {
-			error = store->new_dir < 0 ? store->new_dir
-				: store->dir < 0   ? store->dir
-						   : -errno;
-			snprintf(why, why_size, "%s: %s", shown, strerror(-error));
-		}
-	} else {
+	error = storedir_open(path, shown, alone, meta, &store->root, why, why_size);
+	if (error) {
 		store->root = -1;
+	} else {
+		error = open_parts(store, meta->generation);
+		if (error == -EPROTONOSUPPORT)
+			snprintf(why, why_size,
+			    "%s is served by another version of lamb: use that one", shown);
+		else if (error)
+			snprintf(why, why_size, "%s: %s", shown, strerror(-error));
 	}
 	if (error) {
 		store_close(store);
 		return error;
 	}
-	store->in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
 	*result = store;
 	return 0;
 }
@@ -108,15 +129,51 @@ void store_close(struct store *store)
 		close(store->dir);
 	if (store->new_dir >= 0)
 		close(store->new_dir);
+	if (store->shared)
+		shared_close(store->shared);
 	if (store->root >= 0)
 		close(store->root);
 	pthread_rwlock_destroy(&store->lock);
 	free(store);
 }
 
+struct shared *store_shared(const struct store *store)
+{
+	return store->shared;
+}
+
+int store_directory(const struct store *store)
+{
+	return store->root;
+}
+
 bool store_in_memory(const struct store *store)
 {
 	return store->in_memory;
+}
+
+/* Serves the objects in dir (taken) from now on. */
+static void change_objects(struct store *store, int dir, uint32_t generation)
+{
+	pthread_rwlock_wrlock(&store->lock);
+	close(store->dir);
+	store->dir = dir;
+	store->generation = generation;
+	handles_clear(store->handles);
+	pthread_rwlock_unlock(&store->lock);
+}
+
+int store_follow(struct store *store, struct meta *meta)
+{
+	int dir, error = meta_read(store->root, meta);
+
+	if (error || meta->generation == store->generation)
+		return error;
+	dir = storedir_objects(store->root, meta->generation);
+	if (dir < 0)
+		return dir;
+	change_objects(store, dir, meta->generation);
+	return 0;
 }
 
 int store_format(struct store *store, struct meta *meta)
@@ -134,11 +191,7 @@ int store_format(struct store *store, struct meta *meta)
 		close(dir);
 		return error;
 	}
-	pthread_rwlock_wrlock(&store->lock);
-	close(store->dir);
-	store->dir = dir;
-	handles_clear(store->handles);
-	pthread_rwlock_unlock(&store->lock);
+	change_objects(store, dir, meta->generation);
 	storedir_remove_others(store->root, meta->generation);
 	return 0;
 }
@@ -150,7 +203,7 @@ static int open_object(struct store *store, uint64_t oid, struct handle **handle
 
 	*handle = handles_get(store->handles, oid);
 	while (!*handle) {
-		uint64_t moment = handles_moment(store->handles);
+		uint64_t moment = handles_moment(store->handles, oid);
 		int fd;
 
 		oid_name(oid, name);
@@ -250,6 +303,25 @@ int store_write(struct store *store, uint64_t oid, const void *data, size_t size
 	return error;
 }
 
+/* The disk is waited for without the object's lock. */
+int store_exchange(struct store *store, uint64_t oid, const struct store_exchange *exchange)
+{
+	struct handle *handle;
+	int error = open_object(store, oid, &handle);
+
+	if (error)
+		return error;
+	shared_lock_object(store->shared, oid);
+	error = read_all(handle->fd, exchange->old, exchange->read_size, exchange->read_offset, 0);
+	if (!error)
+		error = write_all(handle->fd, exchange->data, exchange->size, exchange->offset, 0);
+	shared_unlock_object(store->shared, oid);
+	if (!error && !store->in_memory && fdatasync(handle->fd))
+		error = -errno;
+	handles_put(store->handles, handle);
+	return error;
+}
+
 /* Copies [from, to), the slow way, for file systems without copy_file_range(2). */
 static int copy_by_hand(int in, int out, uint64_t from, uint64_t to)
 {
@@ -331,13 +403,33 @@ static int fill(struct store *store, int fd, const struct store_recipe *recipe)
 	return error;
 }
 
+/* Gives the file `made` of "new", open as fd (taken), the object's name. */
+static int give_name(struct store *store, uint64_t oid, const char *made, int fd)
+{
+	char name[OID_NAME_SIZE];
+	int error = 0;
+
+	oid_name(oid, name);
+	shared_change_begin(store->shared, oid);
+	if (renameat(store->new_dir, made, store->dir, name))
+		error = -errno;
+	shared_change_end(store->shared, oid);
+	if (!error)
+		handles_replace(store->handles, oid, fd);
+	shared_unlock_object(store->shared, oid);
+	if (error) {
+		unlinkat(store->new_dir, made, 0);
+		close(fd);
+	}
+	return error;
+}
+
 int store_create(struct store *store, const struct store_recipe *recipe)
 {
-	char made[32], name[OID_NAME_SIZE];
+	char made[32];
 	int fd, error;
 
-	snprintf(made, sizeof made, "%lu", atomic_fetch_add(&store->new_number, 1));
-	oid_name(recipe->oid, name);
+	storedir_new_name(made, store->shared->slot, atomic_fetch_add(&store->new_number, 1));
 	fd = openat(store->new_dir, made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -348,15 +440,9 @@ int store_create(struct store *store, const struct store_recipe *recipe)
 		return error;
 	}
 	pthread_rwlock_rdlock(&store->lock);
-	if (renameat(store->new_dir, made, store->dir, name)) {
+	error = give_name(store, recipe->oid, made, fd);
+	if (!error && !store->in_memory && fsync(store->dir))
 		error = -errno;
-		unlinkat(store->new_dir, made, 0);
-		close(fd);
-	} else {
-		handles_replace(store->handles, recipe->oid, fd);
-		if (!store->in_memory && fsync(store->dir))
-			error = -errno;
-	}
 	pthread_rwlock_unlock(&store->lock);
 	return error;
 }
@@ -386,10 +472,13 @@ int store_remove(struct store *store, uint64_t oid)
 
 	oid_name(oid, name);
 	pthread_rwlock_rdlock(&store->lock);
+	shared_change_begin(store->shared, oid);
 	if (unlinkat(store->dir, name, 0))
 		error = -errno;
-	else
+	shared_change_end(store->shared, oid);
+	if (!error)
 		handles_replace(store->handles, oid, -1);
+	shared_unlock_object(store->shared, oid);
 	pthread_rwlock_unlock(&store->lock);
 	return error;
 }

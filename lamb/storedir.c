@@ -5,21 +5,24 @@
 #include "lamb/storedir.h"
 
 #include "ipc/log.h"
+#include "lamb/locks.h"
+#include "lamb/shared.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NEW_DIR "new"
 #define OBJECTS_PREFIX "obj."
+#define PATIENCE 2000 /* milliseconds that another's start, or a hand-over, may take */
 
 static DIR *list_directory(int root, const char *name)
 {
@@ -85,9 +88,81 @@ static int read_or_format(int root, const char *path, struct meta *meta, char *w
 	return error;
 }
 
-int storedir_open(
-    const char *path, const char *shown, struct meta *meta, int *result, char *why, size_t why_size)
+static void empty_directory(int root, const char *name, const char *prefix)
 {
+	DIR *dir = list_directory(root, name);
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (!is_dots(entry->d_name) && !strncmp(entry->d_name, prefix, strlen(prefix)) &&
+		    unlinkat(dirfd(dir), entry->d_name, 0))
+			log_warning("cannot remove the left-over %s/%s: %s", name, entry->d_name,
+			    strerror(errno));
+	closedir(dir);
+}
+
+/* Nobody lives here: what the last ones left is put in order. */
+static int begin_alone(int root, const char *shown, struct meta *meta, char *why, size_t why_size)
+{
+	int error = read_or_format(root, shown, meta, why, why_size);
+
+	if (error)
+		return error;
+	storedir_remove_others(root, meta->generation);
+	empty_directory(root, NEW_DIR, "");
+	error = shared_prepare(root);
+	if (!error)
+		error = locks_prepare(root);
+	if (error)
+		snprintf(why, why_size, "%s: what its nodes share cannot be made: %s", shown,
+		    strerror(-error));
+	return error;
+}
+
+static int lock_directory(int root, int how)
+{
+	return flock(root, how | LOCK_NB) ? -errno : 0;
+}
+
+/*
+ * One try: alone, or as one of several.  The change from the one to the other is two steps, and
+ * whoever comes between them finds nobody here as well.  -EWOULDBLOCK: it is in use.
+ */
+static int enter(
+    int root, const char *shown, bool alone, struct meta *meta, char *why, size_t why_size)
+{
+	struct meta format = *meta;
+	int error = lock_directory(root, LOCK_EX);
+
+	if (!error) {
+		error = begin_alone(root, shown, &format, why, why_size);
+		if (alone || error) {
+			*meta = format;
+			return error;
+		}
+	} else if (alone || error != -EWOULDBLOCK) {
+		return error;
+	}
+	error = lock_directory(root, LOCK_SH);
+	return error ? error : read_or_format(root, shown, meta, why, why_size);
+}
+
+static void explain(int error, const char *shown, bool alone, char *why, size_t why_size)
+{
+	if (error != -EWOULDBLOCK)
+		snprintf(why, why_size, "cannot lock %s: %s", shown, strerror(-error));
+	else
+		snprintf(why, why_size,
+		    "%s is in use by another lamb%s: stop that one, or name another store", shown,
+		    alone ? "" : ", which serves it alone");
+}
+
+int storedir_open(const char *path, const char *shown, bool alone, struct meta *meta, int *result,
+    char *why, size_t why_size)
+{
+	static const struct timespec turn = {0, 20 * 1000 * 1000};
 	int root, error;
 
 	if (mkdir(path, 0700) && errno != EEXIST) {
@@ -102,38 +177,20 @@ int storedir_open(
 		    why, why_size, "cannot open the directory %s: %s", shown, strerror(-error));
 		return error;
 	}
-	if (flock(root, LOCK_EX | LOCK_NB)) {
-		error = -errno;
-		if (error == -EWOULDBLOCK)
-			snprintf(why, why_size,
-			    "%s is in use by another lamb: stop that one, or name another store",
-			    shown);
-		else
-			snprintf(why, why_size, "cannot lock %s: %s", shown, strerror(-error));
-	} else {
-		error = read_or_format(root, shown, meta, why, why_size);
+	*why = 0;
+	error = enter(root, shown, alone, meta, why, why_size);
+	for (int ms = 0; error == -EWOULDBLOCK && !alone && ms < PATIENCE; ms += 20) {
+		nanosleep(&turn, NULL);
+		error = enter(root, shown, alone, meta, why, why_size);
 	}
 	if (error) {
+		if (!*why)
+			explain(error, shown, alone, why, why_size);
 		close(root);
 		return error;
 	}
-	storedir_remove_others(root, meta->generation);
 	*result = root;
 	return 0;
-}
-
-static void empty_directory(int root, const char *name)
-{
-	DIR *dir = list_directory(root, name);
-	struct dirent *entry;
-
-	if (!dir)
-		return;
-	while ((entry = readdir(dir)))
-		if (!is_dots(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0))
-			log_warning("cannot remove the left-over %s/%s: %s", name, entry->d_name,
-			    strerror(errno));
-	closedir(dir);
 }
 
 static int make_directory(int root, const char *name)
@@ -152,8 +209,20 @@ static int make_directory(int root, const char *name)
 
 int storedir_new(int root)
 {
-	empty_directory(root, NEW_DIR);
 	return make_directory(root, NEW_DIR);
+}
+
+void storedir_new_name(char name[32], uint32_t slot, unsigned long number)
+{
+	snprintf(name, 32, "%" PRIu32 "-%lu", slot, number);
+}
+
+void storedir_sweep_new(int root, uint32_t slot)
+{
+	char prefix[16];
+
+	snprintf(prefix, sizeof prefix, "%" PRIu32 "-", slot);
+	empty_directory(root, NEW_DIR, prefix);
 }
 
 int storedir_objects(int root, uint32_t generation)
@@ -179,7 +248,7 @@ void storedir_remove_others(int root, uint32_t generation)
 		if (strncmp(name, OBJECTS_PREFIX, strlen(OBJECTS_PREFIX)) != 0 ||
 		    !strcmp(name, kept))
 			continue;
-		empty_directory(root, name);
+		empty_directory(root, name, "");
 		if (unlinkat(root, name, AT_REMOVEDIR))
 			log_warning("cannot remove the left-over %s: %s", name, strerror(errno));
 	}

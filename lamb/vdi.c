@@ -208,15 +208,11 @@ struct loading {
 	struct store *store;
 };
 
-static int load_one(void *argument, uint64_t oid)
+static int read_header(struct vdi_table *table, struct store *store, uint64_t oid)
 {
-	struct loading *loading = argument;
 	struct sd_inode_header header;
-	int error;
+	int error = store_read(store, oid, &header, sizeof header, 0);
 
-	if ((oid & SD_OID_TYPES) != SD_OID_INODE)
-		return 0;
-	error = store_read(loading->store, oid, &header, sizeof header, 0);
 	if (error)
 		return error;
 	if (sd_inode_oid(header.vdi_id) != oid || header.block_size_shift < SD_SHIFT_MIN ||
@@ -225,7 +221,23 @@ static int load_one(void *argument, uint64_t oid)
 		    (unsigned long long)oid);
 		return -EBADMSG;
 	}
-	return vdi_put(loading->table, &header);
+	return vdi_put(table, &header);
+}
+
+int vdi_read(struct vdi_table *table, struct store *store, uint32_t vid)
+{
+	return read_header(table, store, sd_inode_oid(vid));
+}
+
+/* One that another node gives up while we look is none. */
+static int load_one(void *argument, uint64_t oid)
+{
+	const struct loading *loading = argument;
+	int error = 0;
+
+	if ((oid & SD_OID_TYPES) == SD_OID_INODE)
+		error = read_header(loading->table, loading->store, oid);
+	return error == -ENOENT ? 0 : error;
 }
 
 /* `vdi` became a snapshot at `time`: written now. */
@@ -238,28 +250,44 @@ static int end_snapshot(struct store *store, struct vdi *vdi, uint64_t time)
 	    offsetof(struct sd_inode_header, snap_ctime));
 }
 
+/* The first VDI at or after vid, or NULL. */
+static struct vdi *next_vdi(const struct vdi_table *table, uint32_t vid)
+{
+	for (; vid < SD_NR_VDIS; vid++) {
+		if (!table->used[vid / 8])
+			vid |= 7;
+		else if (table->by_vid[vid])
+			return table->by_vid[vid];
+	}
+	return NULL;
+}
+
 int vdi_table_load(struct vdi_table *table, struct store *store)
 {
 	struct loading loading = {table, store};
 	int error = store_each(store, load_one, &loading);
 
-	for (uint32_t vid = 1; !error && vid < SD_NR_VDIS; vid++) {
-		struct vdi *vdi, *newest, *parent;
+	/* a parent may have been loaded after its child */
+	for (struct vdi *vdi = next_vdi(table, 1); vdi; vdi = next_vdi(table, vdi->vid + 1)) {
+		struct vdi *parent = vdi_find(table, vdi->parent);
 
-		if (!table->used[vid / 8]) {
-			vid |= 7;
-			continue;
-		}
-		vdi = table->by_vid[vid];
-		if (!vdi)
-			continue;
-		parent = vdi_find(table, vdi->parent); /* may have been loaded after its child */
 		if (parent)
 			parent->had_child = true;
-		if (!vdi->name[0] || vdi->snap_ctime ||
-		    vdi_lookup(table, vdi->name, "", 0, &newest) != SD_RES_SUCCESS || newest == vdi)
-			continue;
-		error = end_snapshot(store, vdi, newest->create_time);
+	}
+	return error;
+}
+
+int vdi_table_mend(struct vdi_table *table, struct store *store)
+{
+	int error = 0;
+
+	for (struct vdi *vdi = next_vdi(table, 1); vdi && !error;
+	     vdi = next_vdi(table, vdi->vid + 1)) {
+		struct vdi *newest;
+
+		if (vdi->name[0] && !vdi->snap_ctime &&
+		    vdi_lookup(table, vdi->name, "", 0, &newest) == SD_RES_SUCCESS && newest != vdi)
+			error = end_snapshot(store, vdi, newest->create_time);
 	}
 	return error;
 }

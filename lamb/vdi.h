@@ -3,8 +3,8 @@
  * Which VDIs there are.
  *
  * Owns the table of inode headers by vid and by name, the two bitmaps of vids, and the lookup rules
- * (P 4).  Built from the inode objects at start, when it also ends what a death left half done.
- * Belongs to the loop; after the start it does no I/O.
+ * (P 4).  Built from the inode objects, at start and when another node has changed them.  A table
+ * belongs to one thread, lamb's own to the loop.
  */
 #ifndef LAMB_VDI_H
 #define LAMB_VDI_H
@@ -43,11 +43,17 @@ struct vdi_table *vdi_table_new(void);
 void vdi_table_free(struct vdi_table *table);
 void vdi_table_clear(struct vdi_table *table);
 
-/*
- * Reads the header of every inode object.  Of several writable VDIs of one name only the
- * newest is: the others became snapshots when it was made, and that is written down now.
- */
+/* Reads the header of every inode object. 0 or -errno. */
 int vdi_table_load(struct vdi_table *table, struct store *store);
+
+/*
+ * Ends what a death left half done: of several writable VDIs of one name only the newest is, the
+ * others became snapshots when it was made, and that is written down now.  0 or -errno.
+ */
+int vdi_table_mend(struct vdi_table *table, struct store *store);
+
+/* Reads the header of one again. 0, -ENOENT (there is none) or -errno. */
+int vdi_read(struct vdi_table *table, struct store *store, uint32_t vid);
 
 struct vdi *vdi_find(const struct vdi_table *table, uint32_t vid);
 

@@ -61,10 +61,19 @@ void raw_make(
 /* Writes the tag, then NEW_VDI. */
 void raw_snapshot(int fd, const char *name, const char *tag);
 
-/* rawload.c: loads, and what can be said of their result */
-void raw_load(int fd, const char *name, uint64_t seconds, const char *path);
+/* rawload.c: loads, and what can be said of their result.  Loads that run beside one another on one
+ * volume are parts of it, from 0 to parts - 1. */
+void raw_load(
+    int fd, const char *name, uint64_t seconds, const char *path, uint32_t part, uint32_t parts);
 void raw_verify(int fd, const char *name, const char *path);
 void raw_snapshots(int fd, const char *name);
 void raw_settle(int fd, const char *name, uint32_t count);
+
+/* rawnodes.c: what nodes say, and two of them beside one another */
+void raw_epoch(int fd);
+void raw_nodes(int fd);
+void raw_epochs(int fd, uint32_t nr_nodes);
+void raw_states(int fd);
+void raw_coherence(int fd, const char *name, const char *other, uint64_t count);
 
 #endif

@@ -60,6 +60,7 @@ struct load {
 	int journal;
 	struct volume volume;
 	uint64_t sequence;
+	uint32_t part, parts; /* of the objects */
 	struct lane lanes[LANES];
 };
 
@@ -85,7 +86,8 @@ static bool begin_write(struct load *load, uint32_t id)
 	struct lane *lane = &load->lanes[id];
 	struct sd_req req;
 
-	lane->object = (uint32_t)random() % (load->volume.nr / LANES) * LANES + id;
+	lane->object = (uint32_t)random() % (load->volume.nr / LANES / load->parts);
+	lane->object = (lane->object * load->parts + load->part) * LANES + id;
 	lane->blocks = 1 + (uint32_t)random() % 16;
 	lane->first = (uint32_t)random() % (per_object - lane->blocks);
 	lane->sequence = ++load->sequence;
@@ -121,9 +123,11 @@ static void write_journal(struct load *load, const struct lane *lane)
 		raw_die("writing the journal: %s", strerror(errno));
 }
 
-void raw_load(int fd, const char *name, uint64_t seconds, const char *path)
+void raw_load(
+    int fd, const char *name, uint64_t seconds, const char *path, uint32_t part, uint32_t parts)
 {
-	struct load load = {.fd = fd, .sequence = last_sequence(path) + 1000};
+	struct load load = {
+	    .fd = fd, .sequence = last_sequence(path) + 1000, .part = part, .parts = parts};
 	time_t end = time(NULL) + (time_t)seconds;
 	unsigned long acknowledged = 0, pending = LANES;
 	bool alive = true;
@@ -134,8 +138,8 @@ void raw_load(int fd, const char *name, uint64_t seconds, const char *path)
 	if (load.journal < 0)
 		raw_die("%s: %s", path, strerror(errno));
 	raw_open(fd, name, &load.volume);
-	if (load.volume.nr < LANES || load.volume.header.block_size_shift < 17)
-		raw_die("the load needs a volume of at least %u objects of 128 KiB", LANES);
+	if (load.volume.nr < LANES * parts || load.volume.header.block_size_shift < 17)
+		raw_die("the load needs a volume of at least %u objects of 128 KiB", LANES * parts);
 	for (uint32_t i = 0; i < LANES && alive; i++) {
 		load.lanes[i].buffer = raw_allocate(16 * BLOCK);
 		alive = begin_write(&load, i);

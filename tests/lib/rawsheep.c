@@ -281,7 +281,12 @@ static const struct command commands[] = {
     {"info", 1, 1, "NAME[@TAG]"},
     {"list", 0, 0, ""},
     {"lock", 1, 1, "NAME"},
-    {"load", 3, 3, "NAME SECONDS JOURNAL"},
+    {"epoch", 0, 0, ""},
+    {"epochs", 1, 1, "NODES  (room for so many in a record)"},
+    {"nodes", 0, 0, ""},
+    {"states", 0, 0, ""},
+    {"coherence", 3, 3, "NAME ADDRESS COUNT"},
+    {"load", 3, 5, "NAME SECONDS JOURNAL [PART PARTS]"},
     {"verify", 2, 2, "NAME JOURNAL"},
     {"snapshots", 1, 1, "NAME"},
     {"settle", 2, 2, "NAME COUNT"},
@@ -336,7 +341,19 @@ int main(int argc, char **argv)
 	else if (!strcmp(name, "lock"))
 		lock(fd, a[0]);
 	else if (!strcmp(name, "load"))
-		raw_load(fd, a[0], raw_number(a[1]), a[2]);
+		raw_load(fd, a[0], raw_number(a[1]), a[2],
+		    argc > 7 ? (uint32_t)raw_number(a[3]) : 0,
+		    argc > 7 ? (uint32_t)raw_number(a[4]) : 1);
+	else if (!strcmp(name, "epoch"))
+		raw_epoch(fd);
+	else if (!strcmp(name, "epochs"))
+		raw_epochs(fd, (uint32_t)raw_number(a[0]));
+	else if (!strcmp(name, "nodes"))
+		raw_nodes(fd);
+	else if (!strcmp(name, "states"))
+		raw_states(fd);
+	else if (!strcmp(name, "coherence"))
+		raw_coherence(fd, a[0], a[1], raw_number(a[2]));
 	else if (!strcmp(name, "verify"))
 		raw_verify(fd, a[0], a[1]);
 	else if (!strcmp(name, "snapshots"))

@@ -335,8 +335,14 @@ expect_result() {
 
 @test "what it refuses to start on" {
 	start
-	run ! timeout 5 "$lamb" -p 0 "$store"
-	[[ $output == *"$store is in use by another lamb"* ]]
+	mkdir "$dir/held"
+	local fd
+	exec {fd}<"$dir/held"
+	flock -x "$fd"
+	run ! timeout 5 "$lamb" -p 0 "$dir/held"
+	[[ $output == *"$dir/held is in use by another lamb, which serves it alone"* ]]
+	exec {fd}<&-
+	[ -z "$(ls -A "$dir/held")" ]
 	mkdir "$dir/full"
 	touch "$dir/full/file"
 	run ! timeout 5 "$lamb" -p 0 "$dir/full"

@@ -6,6 +6,7 @@
 
 #include "lamb/handles.h"
 #include "lamb/meta.h"
+#include "lamb/shared.h"
 #include "lamb/store.h"
 
 #include <errno.h>
@@ -29,7 +30,8 @@ static void open_store(struct fixture *f)
 {
 	char why[600] = "";
 
-	assert_int_equal(store_open(f->path, f->path, &f->meta, &f->store, why, sizeof why), 0);
+	assert_int_equal(
+	    store_open(f->path, f->path, true, &f->meta, &f->store, why, sizeof why), 0);
 	assert_string_equal(why, "");
 }
 
@@ -209,7 +211,7 @@ static void test_refused(void **state)
 	int fd;
 
 	assert_int_equal(
-	    store_open(f->path, f->path, &meta, &second, why, sizeof why), -EWOULDBLOCK);
+	    store_open(f->path, f->path, true, &meta, &second, why, sizeof why), -EWOULDBLOCK);
 	assert_non_null(strstr(why, "in use by another lamb"));
 	store_close(f->store);
 	f->store = NULL;
@@ -217,26 +219,29 @@ static void test_refused(void **state)
 	fd = open(name, O_WRONLY | O_TRUNC);
 	assert_int_equal(write(fd, "lamb store 9\n", 13), 13);
 	assert_int_equal(
-	    store_open(f->path, f->path, &meta, &second, why, sizeof why), -EPROTONOSUPPORT);
+	    store_open(f->path, f->path, true, &meta, &second, why, sizeof why), -EPROTONOSUPPORT);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	close(fd);
-	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -EBADMSG);
+	assert_int_equal(
+	    store_open(f->path, f->path, true, &meta, &second, why, sizeof why), -EBADMSG);
 	assert_non_null(strstr(why, name));
 	assert_int_equal(unlink(name), 0);
-	assert_int_equal(store_open(f->path, f->path, &meta, &second, why, sizeof why), -ENOTEMPTY);
+	assert_int_equal(
+	    store_open(f->path, f->path, true, &meta, &second, why, sizeof why), -ENOTEMPTY);
 	assert_non_null(strstr(why, "not empty"));
 }
 
 /* The cache closes the least recently used, never one in use, and never serves a replaced one. */
 static void test_handles(void **state)
 {
-	struct handles *handles = handles_new(2);
+	static _Atomic uint32_t versions[SHARED_VERSIONS];
+	struct handles *handles = handles_new(2, versions);
 	struct handle *used;
 	uint64_t moment;
 
 	(void)state;
 	for (uint64_t oid = 1; oid <= 3; oid++) {
-		moment = handles_moment(handles);
+		moment = handles_moment(handles, oid);
 		used = handles_add(handles, oid, open("/dev/null", O_RDONLY), moment);
 		assert_non_null(used);
 		if (oid != 1)
@@ -245,12 +250,24 @@ static void test_handles(void **state)
 	used = handles_get(handles, 1); /* still in use by the loop above: never closed */
 	assert_non_null(used);
 	assert_null(handles_get(handles, 2));
-	moment = handles_moment(handles);
+	moment = handles_moment(handles, 1);
+	versions[shared_version_index(1)] += 2;
 	handles_replace(handles, 1, -1);
 	assert_null(handles_get(handles, 1));
 	assert_true(fcntl(used->fd, F_GETFD) >= 0);
 	assert_null(handles_add(handles, 1, open("/dev/null", O_RDONLY), moment));
 	handles_put(handles, used);
+	handles_put(handles, used);
+	/* another node replaces it */
+	moment = handles_moment(handles, 3);
+	handles_put(handles, handles_add(handles, 3, open("/dev/null", O_RDONLY), moment));
+	versions[shared_version_index(3)]++;
+	assert_null(handles_get(handles, 3));
+	/* in the middle of that, or when the other died there, none is kept */
+	moment = handles_moment(handles, 3);
+	used = handles_add(handles, 3, open("/dev/null", O_RDONLY), moment);
+	assert_non_null(used);
+	assert_null(handles_get(handles, 3));
 	handles_put(handles, used);
 	handles_free(handles);
 }

@@ -147,11 +147,12 @@ static void test_half_snapshot(void **state)
 
 	(void)state;
 	assert_non_null(mkdtemp(path));
-	assert_int_equal(store_open(path, path, &meta, &store, why, sizeof why), 0);
+	assert_int_equal(store_open(path, path, true, &meta, &store, why, sizeof why), 0);
 	new.parent_vdi_id = 0x01ec8c;
 	put_inode(store, &old);
 	put_inode(store, &new);
 	assert_int_equal(vdi_table_load(table, store), 0);
+	assert_int_equal(vdi_table_mend(table, store), 0);
 	assert_int_equal(vdi_find(table, 0x01ec8c)->snap_ctime, new.create_time);
 	assert_int_equal(vdi_find(table, 0x01ec8d)->snap_ctime, 0);
 	assert_true(vdi_find(table, 0x01ec8c)->had_child);
@@ -173,14 +174,13 @@ static void run(struct request *request)
 
 static void test_order(void **state)
 {
-	static const struct op op = {.run = run};
-	struct request write1 = {.op = &op, .order_class = ORDER_WRITE}, write2 = write1;
-	struct request lookup = {.op = &op, .order_class = ORDER_LOOKUP};
-	struct request exclusive = {.op = &op, .order_class = ORDER_EXCLUSIVE}, second = exclusive;
+	struct request write1 = {.order_class = ORDER_WRITE}, write2 = write1;
+	struct request lookup = {.order_class = ORDER_LOOKUP};
+	struct request exclusive = {.order_class = ORDER_EXCLUSIVE}, second = exclusive;
 	struct order order;
 
 	(void)state;
-	order_init(&order);
+	order_init(&order, run);
 	assert_true(order_enter(&order, &write1));
 	assert_false(order_enter(&order, &exclusive)); /* waits for the write */
 	assert_true(order_enter(&order, &lookup));     /* waits only for a running one */
