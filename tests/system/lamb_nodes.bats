@@ -23,6 +23,7 @@ teardown() {
 			wait "$pid" 2>/dev/null || true
 		fi
 	done
+	run ! grep -hE 'Sanitizer|runtime error' "$dir"/log.*
 	rm -rf "$dir"
 }
 
