@@ -377,7 +377,7 @@ discard_half() {
 	[ "$reported" -gt 3 ]
 }
 
-@test "a cluster operation of one node holds back writes and lookups of the other" {
+@test "a cluster operation of one node holds back writes, lookups and operations of the other" {
 	node a --fault snapshot-pause=700
 	node b
 	at a create v $((16 << 20))
@@ -399,6 +399,14 @@ discard_half() {
 	[ $((${EPOCHREALTIME/./} - begun)) -ge 150000 ]
 	# reads wait for nobody
 	[ "$(at b read v@one 0 6)" = before ]
+	wait "$client"
+	# nor do two operations run at once
+	at a snapshot v again 3>&- &
+	client=$!
+	sleep 0.3
+	begun=${EPOCHREALTIME/./}
+	at b create other $((16 << 20))
+	[ $((${EPOCHREALTIME/./} - begun)) -ge 150000 ]
 	wait "$client"
 	# killed in there: nobody stays blocked
 	at a snapshot v three 3>&- &
