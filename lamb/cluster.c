@@ -297,7 +297,7 @@ static void format_done(struct request *request)
 		lamb->meta = *(const struct meta *)request->state;
 		members_format(lamb->members);
 		vdi_table_clear(lamb->vdis);
-		locks_clear(lamb->locks);
+		locks_clear(store_shared(lamb->store));
 		shared_notice(store_shared(lamb->store), 0);
 		log_info("the store was formatted anew");
 	}

@@ -81,7 +81,7 @@ static void delete_done(struct request *request)
 	if (vdi && (!request->error || deletion->gone)) {
 		vdi_mark_deleted(request->lamb->vdis, vdi, deletion->gone);
 		if (!deletion->gone)
-			locks_mark_deleted(request->lamb->locks, vdi->vid);
+			locks_mark_deleted(store_shared(request->lamb->store), vdi->vid);
 		shared_notice(store_shared(request->lamb->store), vdi->vid);
 	}
 	request_finish_error(request, request->error);

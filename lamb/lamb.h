@@ -24,7 +24,6 @@ struct exclusion;
 struct fault;
 struct gateway;
 struct handle;
-struct locks;
 struct members;
 struct op;
 struct pool;
@@ -36,7 +35,6 @@ struct lamb {
 	struct store *store;
 	struct meta meta;
 	struct vdi_table *vdis;
-	struct locks *locks;
 	struct members *members;
 	struct exclusion *exclusion;
 	uint64_t news_seen; /* notices of the shared page, see news.h */

@@ -2,9 +2,9 @@
 /*
  * VDI locks: see locks.h.
  *
- * Four bytes a vid, sparse.  Each change is one write of one record, so a death leaves the old
- * record or the new one.  Nothing is forced to the disk: whoever forgets what was written last,
- * the host, ends every node as well.
+ * A table with open addressing in the shared page.  A record is one word, written at once, so a
+ * death leaves the old one or the new one.  One that says nothing any more stays in its place until
+ * another vid takes it, so that nobody's search ends there.
  */
 #include "lamb/locks.h"
 
@@ -12,159 +12,143 @@
 #include "lamb/shared.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define LOCKS_FILE "locks"
 
 struct record {
-	uint8_t type;  /* 0: unlocked, else 1 + enum sd_lock_type */
-	uint8_t owner; /* slot */
-	uint8_t deleted;
-	uint8_t pad;
+	uint32_t vid;    /* 0: never used */
+	uint8_t type;    /* 0: unlocked, else 1 + enum sd_lock_type */
+	uint8_t owner;   /* slot */
+	uint8_t deleted; /* marked */
 };
 
-struct locks {
-	int fd;
-	struct shared *shared;
-};
-
-static int open_file(int root, int flags)
+static uint64_t pack(const struct record *record)
 {
-	int fd = openat(root, LOCKS_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-
-	return fd < 0 ? -errno : fd;
+	return record->vid | (uint64_t)record->type << 32 | (uint64_t)record->owner << 40 |
+	       (uint64_t)record->deleted << 48;
 }
 
-int locks_prepare(int root)
+static struct record unpack(uint64_t word)
 {
-	int fd = open_file(root, O_TRUNC);
-
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
+	return (struct record){.vid = (uint32_t)word,
+	    .type = (uint8_t)(word >> 32),
+	    .owner = (uint8_t)(word >> 40) % SHARED_SLOTS,
+	    .deleted = (uint8_t)(word >> 48)};
 }
 
-int locks_open(int root, struct shared *shared, struct locks **result)
+/* Its record, or one that says nothing; *at is its place, or one that it may take, or SHARED_LOCKS.
+ */
+static struct record find(const struct shared *shared, uint32_t vid, uint32_t *at)
 {
-	struct locks *locks = calloc(1, sizeof *locks);
-	int fd = open_file(root, 0);
+	uint32_t first = (uint32_t)((vid * UINT64_C(0x9e3779b97f4a7c15)) >> 40);
 
-	if (!locks || fd < 0) {
-		free(locks);
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? fd : -ENOMEM;
+	*at = SHARED_LOCKS;
+	for (uint32_t i = 0; i < SHARED_LOCKS; i++) {
+		uint32_t place = (first + i) % SHARED_LOCKS;
+		struct record record = unpack(atomic_load(&shared->page->locks[place]));
+
+		if (record.vid == vid) {
+			*at = place;
+			return record;
+		}
+		if (*at == SHARED_LOCKS && !record.type && !record.deleted)
+			*at = place;
+		if (!record.vid)
+			break;
 	}
-	*locks = (struct locks){.fd = fd, .shared = shared};
-	*result = locks;
+	return (struct record){.vid = vid};
+}
+
+static int put(struct shared *shared, uint32_t at, const struct record *record)
+{
+	if (at == SHARED_LOCKS)
+		return -ENOSPC;
+	atomic_store(&shared->page->locks[at], pack(record));
 	return 0;
 }
 
-void locks_free(struct locks *locks)
+void locks_clear(struct shared *shared)
 {
-	close(locks->fd);
-	free(locks);
+	shared_lock_notices(shared);
+	for (uint32_t i = 0; i < SHARED_LOCKS; i++)
+		atomic_store(&shared->page->locks[i], 0);
+	shared_unlock_notices(shared);
 }
 
-void locks_clear(struct locks *locks)
+void locks_bury(struct shared *shared, uint32_t slot)
 {
-	shared_lock_notices(locks->shared);
-	if (ftruncate(locks->fd, 0))
-		log_error("the VDI locks cannot be cleared: %s", strerror(errno));
-	shared_unlock_notices(locks->shared);
-}
+	shared_lock_notices(shared);
+	for (uint32_t i = 0; i < SHARED_LOCKS; i++) {
+		struct record record = unpack(atomic_load(&shared->page->locks[i]));
 
-/* Nothing of a shared lock is left when its node has died. */
-static struct record get(const struct locks *locks, uint32_t vid)
-{
-	struct record record = {0};
-
-	if (pread(locks->fd, &record, sizeof record, (off_t)vid * (off_t)sizeof record) < 0)
-		log_error("the lock of VDI %06x cannot be read: %s", vid, strerror(errno));
-	record.owner %= SHARED_SLOTS;
-	if (record.type == 1 + SD_LOCK_SHARED &&
-	    !atomic_load(&locks->shared->page->slots[record.owner].lives))
+		if (record.type != 1 + SD_LOCK_SHARED || record.owner != slot)
+			continue;
 		record.type = 0;
-	return record;
+		put(shared, i, &record);
+	}
+	shared_unlock_notices(shared);
 }
 
-static int put(const struct locks *locks, uint32_t vid, const struct record *record)
-{
-	ssize_t size =
-	    pwrite(locks->fd, record, sizeof *record, (off_t)vid * (off_t)sizeof *record);
-
-	if (size == (ssize_t)sizeof *record)
-		return 0;
-	return size < 0 ? -errno : -ENOSPC;
-}
-
-int locks_take(struct locks *locks, uint32_t vid, enum sd_lock_type type)
+int locks_take(struct shared *shared, uint32_t vid, enum sd_lock_type type)
 {
 	struct record record;
-	int error;
+	int error = -EBUSY;
+	uint32_t at;
 
-	shared_lock_notices(locks->shared);
-	record = get(locks, vid);
-	if (record.type) {
-		error = -EBUSY;
-	} else {
+	shared_lock_notices(shared);
+	record = find(shared, vid, &at);
+	if (!record.type) {
 		record.type = (uint8_t)(1 + type);
-		record.owner = (uint8_t)locks->shared->slot;
-		error = put(locks, vid, &record);
+		record.owner = (uint8_t)shared->slot;
+		error = put(shared, at, &record);
 	}
-	shared_unlock_notices(locks->shared);
+	shared_unlock_notices(shared);
 	return error;
 }
 
-void locks_release(struct locks *locks, uint32_t vid, enum sd_lock_type type)
+void locks_release(struct shared *shared, uint32_t vid, enum sd_lock_type type)
 {
 	struct record record;
-	int error = 0;
+	uint32_t at;
 
-	if (vid >= SD_NR_VDIS)
+	if (!vid || vid >= SD_NR_VDIS)
 		return;
-	shared_lock_notices(locks->shared);
-	record = get(locks, vid);
-	if (record.type == 1 + type &&
-	    (type == SD_LOCK_NORMAL || record.owner == locks->shared->slot)) {
+	shared_lock_notices(shared);
+	record = find(shared, vid, &at);
+	if (record.type == 1 + type && (type == SD_LOCK_NORMAL || record.owner == shared->slot)) {
 		record.type = 0;
-		error = put(locks, vid, &record);
+		put(shared, at, &record);
 	}
-	shared_unlock_notices(locks->shared);
-	if (error)
-		log_error("the lock of VDI %06x stays: %s", vid, strerror(-error));
+	shared_unlock_notices(shared);
 }
 
-enum sd_lock_state locks_state(struct locks *locks, uint32_t vid, uint32_t *owner)
+enum sd_lock_state locks_state(const struct shared *shared, uint32_t vid, uint32_t *owner)
 {
-	struct record record = get(locks, vid);
+	uint32_t at;
+	struct record record = find(shared, vid, &at);
 
-	*owner = record.owner;
 	if (!record.type)
 		return SD_LOCK_UNLOCKED;
+	*owner = record.owner;
 	return record.type == 1 + SD_LOCK_NORMAL ? SD_LOCK_LOCKED : SD_LOCK_IS_SHARED;
 }
 
-void locks_mark_deleted(struct locks *locks, uint32_t vid)
+void locks_mark_deleted(struct shared *shared, uint32_t vid)
 {
 	struct record record;
-	int error;
+	uint32_t at;
 
-	shared_lock_notices(locks->shared);
-	record = get(locks, vid);
+	shared_lock_notices(shared);
+	record = find(shared, vid, &at);
 	record.deleted = 1;
-	error = put(locks, vid, &record);
-	shared_unlock_notices(locks->shared);
-	if (error)
-		log_error("other nodes do not see that VDI %06x is marked deleted: %s", vid,
-		    strerror(-error));
+	if (put(shared, at, &record))
+		log_warning("too many VDIs are locked or marked: other nodes may list VDI %06x, "
+			    "which is deleted",
+		    vid);
+	shared_unlock_notices(shared);
 }
 
-bool locks_is_deleted(struct locks *locks, uint32_t vid)
+bool locks_is_deleted(const struct shared *shared, uint32_t vid)
 {
-	return get(locks, vid).deleted;
+	uint32_t at;
+
+	return find(shared, vid, &at).deleted;
 }

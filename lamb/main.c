@@ -12,7 +12,6 @@
 #include "lamb/gateway.h"
 #include "lamb/lamb.h"
 #include "lamb/listen.h"
-#include "lamb/locks.h"
 #include "lamb/members.h"
 #include "lamb/news.h"
 #include "lamb/options.h"
@@ -185,9 +184,7 @@ static void open_rooms(struct daemon *daemon)
 	lamb->exclusion = exclusion_new(lamb);
 	if (!lamb->exclusion)
 		fatal("out of memory");
-	error = locks_open(store_directory(lamb->store), store_shared(lamb->store), &lamb->locks);
-	if (!error)
-		error = exclusion_load(lamb);
+	error = exclusion_load(lamb);
 	if (error) {
 		snprintf(why, sizeof why, "cannot read the VDIs in %.400s: %s", options->store,
 		    strerror(-error));
@@ -264,7 +261,6 @@ static void close_rooms(struct daemon *daemon)
 	if (daemon->watch)
 		event_free(daemon->watch);
 	event_base_free(lamb->base);
-	locks_free(lamb->locks);
 	vdi_table_free(lamb->vdis);
 	exclusion_free(lamb->exclusion);
 	members_free(lamb->members);

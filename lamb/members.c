@@ -10,6 +10,7 @@
 #include "lamb/members.h"
 
 #include "ipc/log.h"
+#include "lamb/locks.h"
 #include "lamb/meta.h"
 #include "lamb/storedir.h"
 
@@ -145,6 +146,17 @@ static int record(struct members *members, const struct member *list, uint32_t n
 	return 0;
 }
 
+/* What a node ends with that is dead. With the members' lock. */
+static void leave(struct members *members, uint32_t slot)
+{
+	struct shared_page *page = members->shared->page;
+
+	locks_bury(members->shared, slot);
+	storedir_sweep_new(members->root, slot);
+	atomic_store(&page->slots[slot].writing, 0);
+	atomic_store(&page->slots[slot].lives, 0);
+}
+
 /* Marks as dead whoever is. With the members' lock. */
 static bool bury(struct members *members)
 {
@@ -156,9 +168,7 @@ static bool bury(struct members *members)
 
 		if (i == shared->slot || !atomic_load(&slot->lives) || shared_slot_lives(shared, i))
 			continue;
-		atomic_store(&slot->lives, 0);
-		atomic_store(&slot->writing, 0);
-		storedir_sweep_new(members->root, i);
+		leave(members, i);
 		died = true;
 	}
 	return died;
@@ -246,10 +256,8 @@ static int enter(struct members *members, const struct member *self)
 	if (!choose_slot(shared, self))
 		return -EUSERS;
 	slot = &page->slots[shared->slot];
-	atomic_store(&slot->lives, 0); /* one who died and comes back has left in between */
-	atomic_store(&slot->writing, 0);
+	leave(members, shared->slot); /* one who died and comes back has left in between */
 	bury(members);
-	storedir_sweep_new(members->root, shared->slot);
 	others = members_list(members, list);
 	if (others)
 		error = record(members, list, others);

@@ -235,7 +235,7 @@ void naming_lock(struct request *request)
 	if (!result && fault_locked(lamb->fault, vdi->name))
 		result = SD_RES_VDI_LOCKED;
 	if (!result && lamb->meta.flags & SD_CLUSTER_USE_LOCK) {
-		int error = locks_take(lamb->locks, vdi->vid, request->req.vdi.type);
+		int error = locks_take(store_shared(lamb->store), vdi->vid, request->req.vdi.type);
 
 		/* the vid stays in the answer (P 1.3) */
 		result = error == -EBUSY ? SD_RES_VDI_LOCKED : request_result(error);
@@ -245,7 +245,8 @@ void naming_lock(struct request *request)
 
 void naming_release(struct request *request)
 {
-	locks_release(request->lamb->locks, request->req.vdi.base_vdi_id, request->req.vdi.type);
+	locks_release(store_shared(request->lamb->store), request->req.vdi.base_vdi_id,
+	    request->req.vdi.type);
 	request_finish(request, SD_RES_SUCCESS);
 }
 
@@ -283,7 +284,7 @@ static void fill_state(struct lamb *lamb, const struct vdi *vdi, struct sd_vdi_s
 	state->copy_policy = vdi->copy_policy;
 	state->block_size_shift = vdi->shift;
 	state->parent_vid = vdi->parent;
-	state->lock_state = locks_state(lamb->locks, vdi->vid, &owner);
+	state->lock_state = locks_state(store_shared(lamb->store), vdi->vid, &owner);
 	if (state->lock_state == SD_LOCK_LOCKED || fault_locked(lamb->fault, vdi->name)) {
 		state->lock_state = SD_LOCK_LOCKED;
 		state->lock_owner = members_node_id(&shared->page->slots[owner].member);

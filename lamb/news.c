@@ -19,7 +19,7 @@
 /* The mark of a VDI that is not gone lives in the locks alone. */
 static void take_mark(struct lamb *lamb, struct vdi *vdi)
 {
-	if (vdi && vdi->name[0] && locks_is_deleted(lamb->locks, vdi->vid))
+	if (vdi && vdi->name[0] && locks_is_deleted(store_shared(lamb->store), vdi->vid))
 		vdi_mark_deleted(lamb->vdis, vdi, false);
 }
 

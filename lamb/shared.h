@@ -22,6 +22,7 @@
 #define SHARED_SLOTS 64
 #define SHARED_NOTICES 256
 #define SHARED_VERSIONS 32768U
+#define SHARED_LOCKS 32768U
 #define SHARED_STRIPES 256U
 
 /* A node, as the epochs record it. Two are the same when all but the zone is. */
@@ -42,16 +43,16 @@ struct shared_slot {
 
 struct shared_page {
 	uint32_t version;
-	uint32_t joined;                          /* nodes so far */
-	_Atomic uint32_t epoch;                   /* the newest that is recorded */
-	_Atomic uint32_t stopping;                /* a client has shut the cluster down */
-	_Atomic uint32_t exclusive;               /* a cluster operation runs, or died in there */
-	uint64_t restart_until;                   /* see members.c */
-	_Atomic uint64_t changes;                 /* notices so far */
-	_Atomic uint32_t notices[SHARED_NOTICES]; /* the last ones: vids, or 0 for everything */
-	struct shared_slot slots[SHARED_SLOTS];   /* written under the members' lock */
-	_Atomic uint32_t
-	    versions[SHARED_VERSIONS]; /* of objects' files, see shared_change_begin() */
+	uint32_t joined;                            /* nodes so far */
+	_Atomic uint32_t epoch;                     /* the newest that is recorded */
+	_Atomic uint32_t stopping;                  /* a client has shut the cluster down */
+	_Atomic uint32_t exclusive;                 /* a cluster operation runs, or died in there */
+	uint64_t restart_until;                     /* see members.c */
+	_Atomic uint64_t changes;                   /* notices so far */
+	_Atomic uint32_t notices[SHARED_NOTICES];   /* the last ones: vids, or 0 for everything */
+	struct shared_slot slots[SHARED_SLOTS];     /* written under the members' lock */
+	_Atomic uint64_t locks[SHARED_LOCKS];       /* see locks.c */
+	_Atomic uint32_t versions[SHARED_VERSIONS]; /* see shared_change_begin() */
 };
 
 struct shared {
@@ -73,7 +74,7 @@ void shared_close(struct shared *shared);
 void shared_lock_members(struct shared *shared);
 void shared_unlock_members(struct shared *shared);
 
-/* The short lock of notices and of the file "locks". */
+/* The short lock of notices and of page->locks. */
 void shared_lock_notices(struct shared *shared);
 void shared_unlock_notices(struct shared *shared);
 

@@ -5,7 +5,6 @@
 #include "lamb/storedir.h"
 
 #include "ipc/log.h"
-#include "lamb/locks.h"
 #include "lamb/shared.h"
 
 #include <dirent.h>
@@ -113,8 +112,6 @@ static int begin_alone(int root, const char *shown, struct meta *meta, char *why
 	storedir_remove_others(root, meta->generation);
 	empty_directory(root, NEW_DIR, "");
 	error = shared_prepare(root);
-	if (!error)
-		error = locks_prepare(root);
 	if (error)
 		snprintf(why, why_size, "%s: what its nodes share cannot be made: %s", shown,
 		    strerror(-error));

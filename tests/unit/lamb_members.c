@@ -23,7 +23,7 @@
 struct node {
 	struct store *store;
 	struct members *members;
-	struct locks *locks;
+	struct shared *shared;
 };
 
 static char path[64];
@@ -64,14 +64,12 @@ static struct node begin(uint16_t port)
 	char why[600];
 
 	assert_int_equal(try_begin(&node, port, why, sizeof why), 0);
-	assert_int_equal(
-	    locks_open(store_directory(node.store), store_shared(node.store), &node.locks), 0);
+	node.shared = store_shared(node.store);
 	return node;
 }
 
 static void end(const struct node *node)
 {
-	locks_free(node->locks);
 	members_free(node->members);
 	store_close(node->store);
 }
@@ -191,34 +189,67 @@ static void test_locks(void **state)
 	uint32_t owner = 99, slot = store_shared(a.store)->slot;
 
 	(void)state;
-	assert_int_equal(locks_take(a.locks, 5, SD_LOCK_NORMAL), 0);
-	assert_int_equal(locks_take(b.locks, 5, SD_LOCK_NORMAL), -EBUSY);
-	assert_int_equal(locks_take(b.locks, 5, SD_LOCK_SHARED), -EBUSY);
-	assert_int_equal(locks_state(b.locks, 5, &owner), SD_LOCK_LOCKED);
+	assert_int_equal(locks_take(a.shared, 5, SD_LOCK_NORMAL), 0);
+	assert_int_equal(locks_take(b.shared, 5, SD_LOCK_NORMAL), -EBUSY);
+	assert_int_equal(locks_take(b.shared, 5, SD_LOCK_SHARED), -EBUSY);
+	assert_int_equal(locks_state(b.shared, 5, &owner), SD_LOCK_LOCKED);
 	assert_int_equal(owner, slot);
-	assert_int_equal(locks_state(b.locks, 6, &owner), SD_LOCK_UNLOCKED);
+	assert_int_equal(locks_state(b.shared, 6, &owner), SD_LOCK_UNLOCKED);
 	/* a shared one is its node's: released by it alone, and gone with it */
-	assert_int_equal(locks_take(a.locks, 0xffffff, SD_LOCK_SHARED), 0);
-	locks_release(b.locks, 0xffffff, SD_LOCK_SHARED);
-	assert_int_equal(locks_take(b.locks, 0xffffff, SD_LOCK_SHARED), -EBUSY);
-	locks_mark_deleted(a.locks, 5);
-	assert_true(locks_is_deleted(b.locks, 5));
-	assert_false(locks_is_deleted(b.locks, 4));
+	assert_int_equal(locks_take(a.shared, 0xffffff, SD_LOCK_SHARED), 0);
+	locks_release(b.shared, 0xffffff, SD_LOCK_SHARED);
+	assert_int_equal(locks_take(b.shared, 0xffffff, SD_LOCK_SHARED), -EBUSY);
+	locks_mark_deleted(a.shared, 5);
+	assert_true(locks_is_deleted(b.shared, 5));
+	assert_false(locks_is_deleted(b.shared, 4));
 	end(&a);
 	assert_true(members_look(b.members));
-	assert_int_equal(locks_take(b.locks, 0xffffff, SD_LOCK_SHARED), 0);
-	assert_int_equal(locks_state(b.locks, 5, &owner), SD_LOCK_LOCKED);
+	assert_int_equal(locks_take(b.shared, 0xffffff, SD_LOCK_SHARED), 0);
+	assert_int_equal(locks_state(b.shared, 5, &owner), SD_LOCK_LOCKED);
 	assert_int_equal(owner, slot);
-	locks_release(b.locks, 5, SD_LOCK_SHARED); /* of another type */
-	assert_int_equal(locks_state(b.locks, 5, &owner), SD_LOCK_LOCKED);
-	locks_release(b.locks, 5, SD_LOCK_NORMAL); /* by whomever */
-	assert_int_equal(locks_state(b.locks, 5, &owner), SD_LOCK_UNLOCKED);
-	assert_true(locks_is_deleted(b.locks, 5));
+	locks_release(b.shared, 5, SD_LOCK_SHARED); /* of another type */
+	assert_int_equal(locks_state(b.shared, 5, &owner), SD_LOCK_LOCKED);
+	locks_release(b.shared, 5, SD_LOCK_NORMAL); /* by whomever */
+	assert_int_equal(locks_state(b.shared, 5, &owner), SD_LOCK_UNLOCKED);
+	assert_true(locks_is_deleted(b.shared, 5));
+	/* the same node comes back: not so its shared lock */
+	a = begin(7000);
+	assert_int_equal(locks_take(a.shared, 7, SD_LOCK_SHARED), 0);
+	assert_int_equal(locks_take(a.shared, 8, SD_LOCK_NORMAL), 0);
+	end(&a);
+	a = begin(7000);
+	assert_int_equal(locks_state(b.shared, 7, &owner), SD_LOCK_UNLOCKED);
+	assert_int_equal(locks_state(b.shared, 8, &owner), SD_LOCK_LOCKED);
+	end(&a);
 	end(&b);
 	b = begin(7001);
-	assert_false(locks_is_deleted(b.locks, 5));
-	assert_int_equal(locks_state(b.locks, 0xffffff, &owner), SD_LOCK_UNLOCKED);
+	assert_false(locks_is_deleted(b.shared, 5));
+	assert_int_equal(locks_state(b.shared, 0xffffff, &owner), SD_LOCK_UNLOCKED);
 	end(&b);
+}
+
+/* More than there is room for; a place that is free again is found, and nobody's search ends there.
+ */
+static void test_many_locks(void **state)
+{
+	struct node a = begin(7000);
+	uint32_t owner, vid;
+
+	(void)state;
+	for (vid = 1; vid <= SHARED_LOCKS; vid++)
+		assert_int_equal(locks_take(a.shared, vid * 3, SD_LOCK_NORMAL), 0);
+	assert_int_equal(locks_take(a.shared, 1, SD_LOCK_NORMAL), -ENOSPC);
+	locks_release(a.shared, 300, SD_LOCK_NORMAL);
+	assert_int_equal(locks_take(a.shared, 1, SD_LOCK_NORMAL), 0);
+	assert_int_equal(locks_take(a.shared, 300, SD_LOCK_NORMAL), -ENOSPC);
+	for (vid = 1; vid <= SHARED_LOCKS; vid++)
+		if (vid != 100)
+			assert_int_equal(locks_take(a.shared, vid * 3, SD_LOCK_NORMAL), -EBUSY);
+	locks_release(a.shared, SHARED_LOCKS * 3, SD_LOCK_NORMAL);
+	assert_int_equal(locks_state(a.shared, SHARED_LOCKS * 3, &owner), SD_LOCK_UNLOCKED);
+	locks_clear(a.shared);
+	assert_int_equal(locks_take(a.shared, 300, SD_LOCK_NORMAL), 0);
+	end(&a);
 }
 
 static void put(struct store *store, char value)
@@ -365,6 +396,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_many_locks, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_format, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_history, setup, teardown),
