@@ -125,9 +125,10 @@ static int transmit(int fd, const void *datagram, size_t size, const int *fds, u
 		c->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, nr_fds * sizeof(int));
 	}
+	/* ECONNRESET is told once, when the peer left something unread; EPIPE from then on */
 	do
 		n = sendmsg(fd, &h, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	return n < 0 ? -errno : 0;
 }
 

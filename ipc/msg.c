@@ -261,10 +261,12 @@ int msg_receive(int fd, const struct msg_edge *edge, struct msg *m, const char *
 
 	for (unsigned i = 0; i < MSG_FDS_MAX; i++)
 		m->fds[i] = -1;
+	/* a peer that left something of ours unread: the kernel says so once, before its last words
+	 */
 	do
 		n = recvmsg(fd, &h, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n == 0)
 		return 0;
 	if (n < 0)
 		return -errno;

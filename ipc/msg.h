@@ -129,8 +129,8 @@ int msg_check(const struct msg_edge *edge, const void *datagram, size_t size, un
 
 /*
  * Receives and judges one message from the SEQPACKET socket `fd`.  Returns 1; 0 at the end of the
- * conversation (ECONNRESET counts); -EAGAIN when a non-blocking socket has none; -EBADMSG when it
- * was refused (*why tells; its descriptors are closed); another -errno.
+ * conversation, after all that was said; -EAGAIN when a non-blocking socket has none; -EBADMSG when
+ * it was refused (*why tells; its descriptors are closed); another -errno.
  */
 int msg_receive(int fd, const struct msg_edge *edge, struct msg *m, const char **why);
 

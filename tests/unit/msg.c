@@ -366,6 +366,27 @@ static void test_socket(void **state)
 	close(sv[1]);
 }
 
+/* A peer that left something unread: its last words come all the same, then the end. */
+static void test_last_words(void **state)
+{
+	const char *why;
+	struct sample s;
+	struct msg m;
+	int sv[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
+	make(&s, MSG_REFUSED);
+	send_raw(sv[0], &s, 0);
+	send_raw(sv[0], &s, 0);
+	send_raw(sv[1], &s, 0);
+	close(sv[0]);
+	for (unsigned n = 0; n < 2; n++)
+		assert_int_equal(msg_receive(sv[1], &s.edge, &m, &why), 1);
+	assert_int_equal(msg_receive(sv[1], &s.edge, &m, &why), 0);
+	close(sv[1]);
+}
+
 static void test_describe(void **state)
 {
 	const char *why;
@@ -399,6 +420,7 @@ int main(void)
 	    cmocka_unit_test(test_text_has_no_nul),
 	    cmocka_unit_test(test_random_bytes),
 	    cmocka_unit_test(test_socket),
+	    cmocka_unit_test(test_last_words),
 	    cmocka_unit_test(test_describe),
 	};
 
