@@ -29,11 +29,17 @@ how_many() {
 }
 
 @test "the tree holds what it should" {
-	same "cluster config node vdi volume" "$(shown "$mnt")"
-	for file in vdi/{create,snapshot,clone,list,mount,unmount} config/{sheep_info,page_cache,object_cache} \
-		cluster/info node/{list,info}; do
+	same "cluster config node status vdi volume" "$(shown "$mnt")"
+	same "abort fence_timeout fenced io_timeout object_cache page_cache sheep_info" "$(shown "$mnt/config")"
+	for file in vdi/{create,snapshot,clone,list,mount,unmount} \
+		config/{sheep_info,page_cache,object_cache,io_timeout,fence_timeout,fenced,abort} \
+		cluster/info node/{list,info} status/{workers,failovers}; do
 		test -f "$mnt/$file"
 	done
+	# what is a value is read by everybody, what is a command by root alone
+	same 644 "$(stat -c %a "$mnt/config/sheep_info")"
+	same 600 "$(stat -c %a "$mnt/config/abort")"
+	same 444 "$(stat -c %a "$mnt/status/workers")"
 	test -d "$mnt/volume"
 	same '' "$(ls -A "$mnt/volume")"
 	fails_with 'No such file' cat "$mnt/vdi/nosuch"

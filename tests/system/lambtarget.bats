@@ -98,7 +98,7 @@ nothing_in_run() {
 	contains "$(ps -o args= -p "$pid")" "lamb --child $T/store"
 }
 
-@test "its death is one line and a new one; a volume comes back through that" {
+@test "its death is one line and a new one; a volume goes on through that" {
 	local n pid
 	start_sheepfs "lamb:$T/store"
 	attached disk 64M
@@ -109,11 +109,17 @@ nothing_in_run() {
 		kill -KILL "$pid"
 		wait_until 5 another_lamb "$pid"
 		same "$n" "$(grep -c 'its lamb ended: it was killed by signal 9' "$sheepfs_log")"
-		wait_until 5 grep -q 'volume disk has failed' "$sheepfs_log"
-		detach disk
-		attach disk
+		cmp -n 5000000 "$T/noise" "$(volume disk)"
+		went_on disk "$n"
+		grep "volume disk goes on after .* generation $((n + 1)), through lamb:$T/store" "$sheepfs_log"
+		noise "$T/noise" 5000000
+		dd if="$T/noise" of="$(volume disk)" bs=1M conv=notrunc status=none
 		cmp -n 5000000 "$T/noise" "$(volume disk)"
 	done
+	run ! grep 'volume disk has failed' "$sheepfs_log"
+	detach disk
+	attach disk
+	cmp -n 5000000 "$T/noise" "$(volume disk)"
 	# tables and commands find the new one by themselves
 	contains "$(cat "$mnt/vdi/list")" disk
 	create more 16M

@@ -57,6 +57,11 @@ gone() {
 	[ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
+# still_there PID: it has not ended yet
+still_there() {
+	! gone "$1" || fail "process $1 has ended already"
+}
+
 # milliseconds since an arbitrary moment
 now_ms() {
 	echo $((${EPOCHREALTIME/./} / 1000))
@@ -490,6 +495,47 @@ attached() {
 
 volume() {
 	echo "$mnt/volume/$1"
+}
+
+# went_on NAME N: the volume has had at least N failovers
+went_on() {
+	[ "$(grep -c "volume $1 goes on after" "$sheepfs_log")" -ge "$2" ]
+}
+
+# No volume of this sheepfs, and no caller got an error.
+never_failed() {
+	run ! grep -E 'has failed|EIO' "$sheepfs_log"
+}
+
+# worker_row NAME: what status/workers says about it
+worker_row() {
+	grep "^$1 " "$mnt/status/workers"
+}
+
+# all_settled NAME: nothing of an earlier generation is waited for any more
+all_settled() {
+	[ "$(awk -v name="$1" '$1 == name { print $2, $7 }' "$mnt/status/workers")" = 'ready 0' ]
+}
+
+# served_by NAME TARGET
+served_by() {
+	awk -v name="$1" -v target="$2" '$1 == name && $2 == "ready" && $8 == target { found = 1 } END { exit !found }' \
+		"$mnt/status/workers"
+}
+
+# start_reader FILE: reads its beginning again and again, until stop_reader(), which fails when it met an error
+start_reader() {
+	rm -f "$T/enough"
+	# shellcheck disable=SC2016 # the inner shell's variables
+	client bash -c 'while [ ! -e "$2" ]; do dd if="$1" of=/dev/null bs=4k count=256 status=none || exit; done; echo fine' \
+		reader "$1" "$T/enough"
+	reader_pid=$client reader_out=$client_out
+}
+
+stop_reader() {
+	touch "$T/enough"
+	wait_until 20 gone "$reader_pid"
+	same fine "$(cat "$reader_out")"
 }
 
 # The tree answers: both what the front knows and what the master tells.

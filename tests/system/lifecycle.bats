@@ -192,14 +192,38 @@ stop_background() {
 	nothing_left
 }
 
-@test "volumes that failed are detached by SIGTERM, too" {
+@test "volumes whose daemon is gone are detached by SIGTERM, too, and what waits for them ends" {
 	start_sheepfs "$address" -t 1
 	attached one 16M
 	attached two 16M
 	kill_lamb lamb
-	wait_until 5 fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
+	wait_until 5 grep -q 'volume one: generation 1 ended' "$sheepfs_log"
+	wait_until 5 grep -q 'volume two: generation 1 ended' "$sheepfs_log"
+	client dd if="$(volume one)" of=/dev/null bs=4k count=1 status=none
+	client tail -f "$(volume two)"
+	sleep 0.5
+	still_there "${clients[0]}"
+	stop_sheepfs
+	same 0 "$exit_status"
+	nothing_left
+	wait_until 5 gone "${clients[0]}"
+	[ -s "$T/client-0.out" ] # it was told an error
+}
+
+@test "volumes that failed are detached by SIGTERM, too" {
+	local name
+	start_sheepfs "$address" -t 1
+	for name in one two; do
+		attached "$name" 16M
+	done
 	client tail -f "$(volume two)"
 	sleep 0.3
+	for name in one two; do
+		"$rawsheep" "$address" delete "$name"
+		kill -KILL "$(worker_pid "$name")"
+		wait_until 10 grep -q "volume $name has failed" "$sheepfs_log"
+	done
+	fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
 	stop_sheepfs
 	same 0 "$exit_status"
 	nothing_left

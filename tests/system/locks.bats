@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells; variables of lib.bash
 #
-# Locks, and volumes that fail: whoever holds a volume holds it alone; what ended is brought back by
-# unmount and mount.
+# Locks, and what becomes of them when something dies: whoever holds a volume holds it alone, and keeps it over
+# the death of a worker or a daemon.
 
 load lib
 
@@ -64,25 +64,29 @@ no_worker() {
 	other attach one
 }
 
-@test "the lock of a killed worker is released, its callers get EIO, and it comes back" {
+@test "a killed worker: its callers wait a moment, the lock stays ours, nothing is lost" {
 	local worker
 	noise "$T/noise" 100000
 	dd if="$T/noise" of="$(volume one)" bs=100000 conv=notrunc status=none
 	attached two 16M
 	worker=$(worker_pid one)
-	client bash -c "while dd if='$(volume one)' of=/dev/null bs=4k status=none; do :; done"
+	start_reader "$(volume one)"
 	kill -KILL "$worker"
-	wait_until 5 gone "$client"
-	contains "$(cat "$client_out")" 'Input/output error'
-	fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
-	wait_until 5 grep -q 'one' "$sheepfs_log"
+	wait_until 10 went_on one 1
+	grep -F 'volume one: generation 1 ended: it was killed by signal 9 (Killed); its callers wait for the next one' "$sheepfs_log"
+	grep -E "volume one goes on after [0-9]+ ms: generation 2, through $address" "$sheepfs_log"
+	wait_until 10 grep -q "volume one: generation 1 is settled: the daemon at $address has ended all" "$sheepfs_log"
+	[ "$(worker_pid one)" != "$worker" ]
+	other refused vdi/mount one 'Device or resource busy' one
+	stop_reader
+	cmp -n 100000 "$T/noise" "$(volume one)"
 	# the other volume does not notice
 	dd if="$(volume two)" of=/dev/null bs=1M status=none
-	# its lock was released, before anybody asked for it
-	wait_until 5 released one
+	run ! grep 'volume two: generation' "$sheepfs_log"
+	# at its end it is released
 	detach one
-	attach one
-	cmp -n 100000 "$T/noise" "$(volume one)"
+	other attach one
+	cmp -n 100000 "$T/noise" "$T/other/volume/one"
 }
 
 # Another sheepfs can attach it.
@@ -94,11 +98,13 @@ released() {
 	return "$status"
 }
 
-@test "all workers end at one moment: their locks are released by the next cluster worker" {
+@test "all workers end at one moment: each volume goes on, with its lock" {
 	local name workers=()
 	attached two 16M
 	attached three 16M
 	for name in one two three; do
+		noise "$T/$name.noise" 1000000
+		dd if="$T/$name.noise" of="$(volume "$name")" bs=1M conv=notrunc status=none
 		workers+=("$(worker_pid "$name")")
 	done
 	workers+=("$(cluster_pid)")
@@ -108,54 +114,68 @@ released() {
 	sleep 0.2
 	kill -CONT "$sheepfs_pid"
 	for name in one two three; do
-		wait_until 10 released "$name"
+		cmp -n 1000000 "$T/$name.noise" "$(volume "$name")"
+		went_on "$name" 1
+		other refused vdi/mount "$name" 'Device or resource busy' "$name"
 		detach "$name"
+		released "$name"
 		attach "$name"
 	done
 	tree_serves
 }
 
-@test "a daemon that dies: EIO, the log names the cause, and with a new one it comes back" {
+@test "a daemon that dies: callers wait, the log names it, and with a new one they go on" {
 	noise "$T/noise" 100000
 	dd if="$T/noise" of="$(volume one)" bs=100000 conv=notrunc,fsync status=none
-	client bash -c "while dd if='$(volume one)' of=/dev/null bs=4k status=none; do :; done"
+	start_reader "$(volume one)"
 	kill_lamb lamb
-	wait_until 5 gone "$client"
-	contains "$(cat "$client_out")" 'Input/output error'
-	wait_until 5 grep -q "$address" "$sheepfs_log"
+	wait_until 10 grep -q 'volume one: generation 1 ended: ' "$sheepfs_log"
+	contains "$(grep 'volume one: generation 1 ended: ' "$sheepfs_log")" 'its callers wait for the next one'
 	tree_serves
+	sleep 1
+	still_there "$client"
+	run ! went_on one 1
 	start_lamb lamb
-	fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
+	wait_until 10 went_on one 1
+	stop_reader
+	cmp -n 100000 "$T/noise" "$(volume one)"
+	contains "$(cat "$mnt/vdi/list")" one
 	detach one
 	attach one
 	cmp -n 100000 "$T/noise" "$(volume one)"
-	contains "$(cat "$mnt/vdi/list")" one
 }
 
 @test "a failed volume that is in use stays, and is detached when it is free" {
 	client tail -f "$(volume one)"
 	sleep 0.3
+	"$rawsheep" "$address" delete one
 	kill -KILL "$(worker_pid one)"
-	wait_until 5 fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
+	wait_until 10 grep -q 'volume one has failed: ' "$sheepfs_log"
+	fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
+	refused vdi/unmount one 'Device or resource busy' one
+	contains "$(grep '^one ' "$mnt/status/workers")" failed
 	kill "$client"
 	wait_until 5 gone "$client"
 	detach one
-	attach one
+	attached one 16M
+	cmp -n 16777216 "$(volume one)" /dev/zero
 }
 
-@test "a volume that is snapshotted by somebody else fails, and comes back with everything" {
+@test "a volume that is snapshotted by somebody else goes on as what it has become" {
 	noise "$T/noise" 4000000
 	dd if="$T/noise" of="$(volume one)" bs=1000000 count=2 conv=notrunc,fsync status=none
 	"$rawsheep" "$address" snapshot one behind
 	# writes find out: the vid has changed
-	fails_with 'Input/output error' timeout 20 dd if="$T/noise" of="$(volume one)" bs=1000000 skip=2 seek=6 count=2 \
-		conv=notrunc,fsync status=none
-	fails_with 'Input/output error' timeout 5 dd if="$(volume one)" of=/dev/null bs=1M status=none
-	grep 'volume one has failed' "$sheepfs_log"
+	timeout 20 dd if="$T/noise" of="$(volume one)" bs=1000000 skip=2 seek=6 count=2 conv=notrunc,fsync status=none
+	went_on one 1
+	run ! grep 'volume one has failed' "$sheepfs_log"
+	cmp -n 2000000 "$T/noise" "$(volume one)"
+	cmp -n 2000000 "$T/noise" "$(volume one)" 2000000 6000000
+	# its lock went with it
+	other refused vdi/mount one 'Device or resource busy' one
 	detach one
 	attach one
 	cmp -n 2000000 "$T/noise" "$(volume one)"
-	dd if="$T/noise" of="$(volume one)" bs=1000000 skip=2 seek=6 count=2 conv=notrunc,fsync status=none
 	cmp -n 2000000 "$T/noise" "$(volume one)" 2000000 6000000
 	attach one@behind
 	cmp -n 2000000 "$T/noise" "$(volume one@behind)"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells; variables of lib.bash
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154 # tests are subshells; variables of lib.bash
 #
 # vdi/snapshot and vdi/clone: of attached and detached volumes, under load, on lamb and on a real
 # cluster.  A snapshot holds exactly what was acknowledged before it; an ext4 on a clone of it is whole.
 
 load lib
 load real
+load writer
 
 setup() {
 	begin_test 120
@@ -27,62 +28,6 @@ on_real_cluster() {
 	real_need
 	real_start 3 2 "$T"
 	start_sheepfs "$real_address"
-}
-
-# ---- a writer whose order is known ----
-
-# Writes block after block, one at a time: number k goes to place k % 32, each in an object of its own, and
-# stands in $T/acked as soon as it is acknowledged.
-writer() {
-	local k=0
-	while [ ! -e "$T/enough" ]; do
-		k=$((k + 1))
-		printf '%-4096d' "$k" | dd of="$1" bs=4096 seek=$((k % 32 * 256 + k % 7)) count=1 iflag=fullblock \
-			oflag=direct conv=notrunc status=none || exit 1
-		echo "$k" >"$T/acked.new"
-		mv "$T/acked.new" "$T/acked"
-	done
-}
-
-start_writer() {
-	rm -f "$T/enough"
-	echo 0 >"$T/acked"
-	client writer "$1"
-	writer_pid=$client
-	wait_until 20 test "$(cat "$T/acked")" -ge 0
-	wait_until 20 acked 40
-}
-
-acked() {
-	[ "$(cat "$T/acked")" -ge "$1" ]
-}
-
-stop_writer() {
-	[ -n "${T:-}" ] && [ -n "${writer_pid:-}" ] || return 0
-	touch "$T/enough"
-	wait_until 20 gone "$writer_pid"
-	writer_pid=
-}
-
-# holds FILE FROM TO: what the file holds is what the writer had written after some number from FROM to TO, and
-# nothing later: no block of an earlier number is missing
-holds() {
-	local k place last=0 found=()
-	for ((place = 0; place < 32; place++)); do
-		for ((k = 0; k < 7; k++)); do
-			found+=("$(dd if="$1" bs=4096 skip=$((place * 256 + k)) count=1 status=none | tr -d '\0 ' | head -c 20)")
-		done
-	done
-	for k in "${found[@]}"; do
-		[ -z "$k" ] || [ "$k" -le "$last" ] || last=$k
-	done
-	[ "$last" -ge "$2" ] || fail "$1 holds nothing later than $last, but $2 was acknowledged before"
-	[ "$last" -le "$3" ] || fail "$1 holds $last, but $3 was the last when it had been taken"
-	for ((k = last; k > 0 && k > last - 224; k--)); do
-		place=$((k % 32 * 7 + k % 7))
-		[ "${found[place]}" = "$k" ] || fail "$1 holds $last, but at the place of $k stands '${found[place]}'"
-	done
-	tell "it holds writes up to $last; $2 before the command, $3 after it"
 }
 
 # snapshots_under_load VOLUME: each is the writer's past, also after later ones
@@ -174,17 +119,6 @@ unmount_disk_of_clone() {
 
 one_loop() {
 	[ "$(our_loops | wc -l)" = 1 ]
-}
-
-# Makes, syncs and removes files until it has been enough.
-files() {
-	local n=0
-	while [ ! -e "$T/enough" ]; do
-		n=$((n + 1))
-		head -c $((n % 17 * 20000 + 100)) /dev/urandom >"$1/file$((n % 50))"
-		[ $((n % 5)) != 0 ] || sync "$1/file$((n % 50))"
-		[ $((n % 7)) != 0 ] || rm -f "$1/file$(((n + 13) % 50))"
-	done
 }
 
 @test "an ext4 on a clone of a snapshot that was taken under load is whole" {
@@ -291,12 +225,32 @@ detached() {
 @test "a volume that has failed takes no snapshot" {
 	on_lamb
 	attached disk 16M
+	"$rawsheep" "$address" delete disk
 	kill -KILL "$(worker_pid disk)"
-	wait_until 5 grep -q 'volume disk has failed' "$sheepfs_log"
+	wait_until 10 grep -q 'volume disk has failed' "$sheepfs_log"
 	refused vdi/snapshot 'disk one' 'Input/output error' 'vdi/unmount'
 	detach disk
-	attach disk
+	attached disk 16M
 	order vdi/snapshot 'disk one'
+}
+
+@test "a volume whose daemon is gone is snapshotted when there is one again" {
+	on_lamb
+	attached disk 16M
+	noise "$T/noise" 1000000
+	dd if="$T/noise" of="$(volume disk)" bs=1M conv=notrunc,fsync status=none
+	kill_lamb lamb
+	wait_until 10 grep -q 'volume disk: generation 1 ended' "$sheepfs_log"
+	client order vdi/snapshot 'disk one'
+	sleep 1
+	still_there "$client"
+	start_lamb lamb
+	wait_until 20 gone "$client"
+	contains "$(cat "$client_out")" 'snapshot disk@one was taken'
+	dd if=/dev/zero of="$(volume disk)" bs=1M count=1 conv=notrunc,fsync status=none
+	attach disk@one
+	cmp -n 1000000 "$T/noise" "$(volume disk@one)"
+	cmp -n 1000000 /dev/zero "$(volume disk)"
 }
 
 @test "a worker that dies while it takes one: its fate is not known, and said so" {
@@ -318,21 +272,45 @@ detached() {
 	dd if=/dev/zero of="$(volume disk)" bs=1M count=1 conv=notrunc,fsync status=none
 }
 
-# The lock of the snapshot is given back, that of the volume is asked for: whose it is when the answer never comes is
-# known to nobody, and it is not taken from anybody.
-@test "a worker that dies while it takes the lock of what the volume has become" {
+# dies_at_the_lock: the worker is killed while the lock of the successor is asked for
+dies_at_the_lock() {
 	on_lamb
 	attached disk 16M
 	noise "$T/noise" 1000000
 	dd if="$T/noise" of="$(volume disk)" bs=1M conv=notrunc,fsync status=none
 	fault lamb delay=lock-vdi:1500
 	client order_in_background vdi/snapshot 'disk one'
-	sleep 0.7
+	wait_until 10 grep -q 'snapshot disk@one was taken' "$sheepfs_log"
+	sleep 0.3
 	kill -KILL "$(worker_pid disk)"
 	wait_until 10 gone "$client"
 	contains "$(cat "$client_out")" 'look at vdi/list before you try again'
+}
+
+@test "a worker that dies while it takes the lock of what the volume has become: the next one takes it" {
+	dies_at_the_lock
 	fault lamb
-	sleep 1.5
+	wait_until 10 went_on disk 1
+	dd if="$(volume disk)" bs=1M count=1 status=none | cmp -n 1000000 "$T/noise" -
+	wait_until 10 grep -q 'volume disk: generation 1 is settled' "$sheepfs_log"
+	start_sheepfs -n other "$address"
+	refused vdi/mount disk 'Device or resource busy' 'lock'
+	use_sheepfs mnt
+	same 1 "$(grep -c '^s disk ' "$mnt/vdi/list")"
+	detach disk
+	use_sheepfs other
+	attach disk
+	cmp -n 1000000 "$T/noise" "$(volume disk)"
+}
+
+# The lock of the snapshot is given back, that of the volume is asked for: whose it is when the answer never comes is
+# known to nobody, and it is not taken from anybody.
+@test "the same, when the dead one had it: it may be anybody's, the volume fails, dog unlocks it" {
+	dies_at_the_lock
+	wait_until 20 grep -q 'volume disk has failed: .* is locked by another client, or by one that died' "$sheepfs_log"
+	fails_with 'Input/output error' dd if="$(volume disk)" of=/dev/null bs=1M count=1
+	fault lamb
+	refused vdi/mount disk 'Input/output error' 'lock'
 	detach disk
 	same 1 "$(grep -c '^s disk ' "$mnt/vdi/list")"
 	refused vdi/mount disk 'Device or resource busy' 'lock'
@@ -366,7 +344,7 @@ order_in_background() {
 	done
 	cat "$T"/order?.out "$T/early.out" "$T/unmount.out"
 	same 6 "$(cat "$T"/order?.out | grep -c 'was taken')"
-	contains "$(cat "$T/unmount.out")" done
+	contains "$(cat "$T/unmount.out")" 'done'
 	same 6 "$(grep -c '^s disk ' "$mnt/vdi/list")"
 	same 1 "$(grep -c '^  disk ' "$mnt/vdi/list")"
 }
