@@ -90,6 +90,41 @@ real_stop() {
 	real_loggers=()
 }
 
+# real_gateway NODE: one more node, which stores nothing.  Only in a formatted cluster
+real_gateway() {
+	REAL_OPTIONS[$1]=-g
+	real_start_node "$1" && wait_until 10 real_running "$1"
+}
+
+# real_kill NODE...: at one moment
+real_kill() {
+	local node pids=()
+	for node in "$@"; do
+		pids+=("${REAL_PIDS[node]}")
+	done
+	kill -STOP "${pids[@]}"
+	kill -KILL "${pids[@]}"
+	wait_until 10 real_ended "${pids[@]}"
+}
+
+# real_replicas_equal: every object is the same wherever it is
+real_replicas_equal() {
+	local store
+	for store in "${REAL_STORES[@]}"; do
+		find "$store/obj" -maxdepth 1 -type f -exec sha256sum {} + | sed 's|/.*/| |'
+	done | sort -k 2 | uniq | awk '
+		$2 == last { print "copies of " $2 " differ"; differ = 1 }
+		{ last = $2; n++ }
+		END { exit differ || !n }'
+}
+
+# real_check VOLUME: dog finds nothing to mend
+real_check() {
+	local said
+	said=$(real_dog vdi check "$1" </dev/null)
+	[[ $said != *[Ff]ix* && $said != *lost* && $said != *[Ff]ail* ]] || fail "dog vdi check $1: $said"
+}
+
 # ---- their parts ----
 
 # real_start_node NODE: and waits until it is a member.  Another try where somebody was faster at its port, or
