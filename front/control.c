@@ -40,7 +40,7 @@ struct open_file {
 
 struct control {
 	struct front *front;
-	uint64_t last_fh;
+	uint32_t last_fh;
 	unsigned nr_tables, nr_files;
 	TAILQ_HEAD(, open_file) files;
 };
@@ -101,7 +101,7 @@ static struct open_file *file_new(struct control *c, enum verb verb, const char 
 	if (!o)
 		return NULL;
 	++*count;
-	o->fh = ++c->last_fh;
+	o->fh = (uint64_t)c->front->incarnation << 32 | ++c->last_fh;
 	o->verb = verb;
 	o->path = path;
 	o->table = -1;
@@ -192,13 +192,28 @@ void control_open(struct control *c, fuse_req_t req, enum verb verb, const char 
 	}
 }
 
-void control_write(struct control *c, fuse_req_t req, uint64_t fh, const char *text, size_t size)
+/* Opened, and perhaps written to, while there was another front: what it was told is asked again by
+ * the kernel, and the master knows whether it was done. */
+static struct open_file *adopt(
+    struct control *c, fuse_req_t req, enum verb verb, const char *path, uint64_t fh)
+{
+	struct open_file *o = session_is_again(req) ? file_new(c, verb, path) : NULL;
+
+	if (o)
+		o->fh = fh;
+	return o;
+}
+
+void control_write(struct control *c, fuse_req_t req, enum verb verb, const char *path, uint64_t fh,
+    const char *text, size_t size)
 {
 	struct open_file *o = by_fh(c, fh);
 	char sentence[SENTENCE_MAX];
 	struct msg_command command;
 	int error;
 
+	if (!o)
+		o = adopt(c, req, verb, path, fh);
 	if (!o) {
 		fuse_reply_err(req, ESTALE);
 	} else if (o->number) {

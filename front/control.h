@@ -22,7 +22,8 @@ struct control *control_new(struct front *f);
 void control_open(struct control *c, fuse_req_t req, enum verb verb, const char *path, int flags);
 
 void control_read(struct control *c, fuse_req_t req, uint64_t fh, size_t size, off_t offset);
-void control_write(struct control *c, fuse_req_t req, uint64_t fh, const char *text, size_t size);
+void control_write(struct control *c, fuse_req_t req, enum verb verb, const char *path, uint64_t fh,
+    const char *text, size_t size);
 void control_release(struct control *c, fuse_req_t req, uint64_t fh);
 
 /* The master's answers.  Returns false when nobody waits for it, or not for that.  A table's

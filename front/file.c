@@ -8,6 +8,7 @@
  */
 #include "front/file.h"
 
+#include "front/orders.h"
 #include "ipc/log.h"
 
 #include <errno.h>
@@ -115,6 +116,8 @@ static void file_setattr(
 	if (to_set & FUSE_SET_ATTR_GID)
 		v->face.gid = st->st_gid;
 	set_times(&v->face, st, to_set);
+	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		orders_attributes(v->front, v);
 	reply_attr(req, v);
 }
 

@@ -27,6 +27,7 @@ struct front {
 	struct volume *latest;        /* that had a request; NULL: none, or it is gone */
 	uint8_t *scratch;             /* SESSION_SCRATCH_SIZE bytes, used within one request */
 	unsigned io_timeout;          /* seconds that callers wait for I/O; 0: for ever */
+	uint32_t incarnation;         /* how many-th front this is */
 	uid_t owner_uid;              /* who all files belong to */
 	gid_t owner_gid;
 	struct timespec started;

@@ -13,6 +13,9 @@
 /* MAP_SHARED of files opened with FOPEN_DIRECT_IO (Linux 6.6); a bit of flags2. */
 #define KERNEL_DIRECT_IO_ALLOW_MMAP (UINT64_C(1) << 36)
 
+/* What a front that died did not answer can be asked again (Linux 6.9); a bit of flags2. */
+#define KERNEL_HAS_RESEND (UINT64_C(1) << 39)
+
 /* What a WRITE has before its payload; every other hot request is shorter. */
 #define KERNEL_HEAD_SIZE (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 

@@ -73,6 +73,8 @@ int main(void)
 	static struct front front;
 	struct front *f = &front;
 	struct msg_start_front start;
+	uint8_t init[INIT_REQUEST_MAX];
+	size_t init_size;
 	int device, error;
 
 	check_started_by_master();
@@ -81,16 +83,20 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* a terminal's: the master says when it is over */
 	signal(SIGHUP, SIG_IGN);
-	device = orders_await_start(CONTROL_FD, &start);
+	device = orders_await_start(CONTROL_FD, &start, init, &init_size);
+	f->incarnation = start.incarnation;
 	f->owner_uid = start.owner_uid;
 	f->owner_gid = start.owner_gid;
-	clock_gettime(CLOCK_REALTIME, &f->started);
+	f->started.tv_sec = (time_t)start.started;
 	TAILQ_INIT(&f->volumes);
 	f->base = make_base();
 	f->scratch = malloc(SESSION_SCRATCH_SIZE);
 	f->control = control_new(f);
-	if (!f->base || !f->scratch || !f->control || tree_serve(f, device))
+	if (!f->base || !f->scratch || !f->control)
 		fatal("no memory to serve the tree");
+	error = tree_serve(f, device, init, init_size);
+	if (error)
+		fatal("the tree cannot be served: %s", strerror(-error));
 	error = jail_enter(start.uid, start.gid);
 	if (error)
 		fatal("the jail cannot be entered: %s", strerror(-error));

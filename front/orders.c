@@ -76,7 +76,8 @@ static void serve(struct front *f, struct msg *m)
 {
 	struct volume *v = volume_of(f, m);
 	int device = msg_take_fd(m, 0), out = msg_take_fd(m, 1);
-	int error = volume_serve(v, device, out, &m->body.serve_volume);
+	int error =
+	    volume_serve(v, device, out, &m->body.serve_volume, m->tail, m->tail_size);
 
 	if (error)
 		refused(f, m, strerror(-error));
@@ -109,6 +110,10 @@ static void on_message(struct chan *c, struct msg *m, void *arg)
 		break;
 	case MSG_FAIL_VOLUME:
 		fail(f, m);
+		break;
+	case MSG_READ_TREE:
+		if (f->tree)
+			session_resume(f->tree);
 		break;
 	case MSG_SET_LIMITS:
 		volume_set_io_timeout(f, m->body.set_limits.io_timeout);
@@ -163,12 +168,21 @@ static uint32_t generation_of(const struct volume *v)
 	return v ? v->generation : 0;
 }
 
-void orders_init_received(struct front *f, const struct volume *v, const void *request, size_t size)
+void orders_init_received(
+    struct front *f, const struct volume *v, const void *request, size_t size, bool resend)
 {
-	static const struct msg_init_received payload;
+	const struct msg_init_received payload = {.resend = resend};
 
 	send_init_received(
 	    f->master, number_of(v), generation_of(v), &payload, request, size, NULL);
+}
+
+void orders_attributes(struct front *f, const struct volume *v)
+{
+	const struct msg_attributes payload = {
+	    .mode = v->face.mode, .uid = v->face.uid, .gid = v->face.gid};
+
+	send_attributes(f->master, number_of(v), generation_of(v), &payload, NULL, 0, NULL);
 }
 
 void orders_connection_ended(struct front *f, const struct volume *v)
@@ -195,7 +209,7 @@ void orders_command(
 
 /* ---- the beginning ---- */
 
-int orders_await_start(int fd, struct msg_start_front *start)
+int orders_await_start(int fd, struct msg_start_front *start, uint8_t *init, size_t *init_size)
 {
 	static const struct msg_edge edge = {KIND_FRONT, KIND_MASTER, TALK_STARTING};
 	struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -216,6 +230,8 @@ int orders_await_start(int fd, struct msg_start_front *start)
 		exit(EXIT_BAD_MESSAGE);
 	}
 	*start = m.body.start_front; /* the table has no other message for us now */
+	memcpy(init, m.tail, m.tail_size);
+	*init_size = m.tail_size;
 	return msg_take_fd(&m, 0);
 }
 

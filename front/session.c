@@ -33,7 +33,13 @@ struct session {
 	uint64_t unique;  /* of the request that libfuse decodes now */
 	uint64_t init;    /* unique of FUSE_INIT while it is being answered */
 	uint64_t offered; /* the kernel's flags */
+	size_t saved_size;
+	_Alignas(struct fuse_in_header) uint8_t saved[INIT_REQUEST_MAX]; /* INIT of an earlier front */
+	bool replaying; /* it is given to libfuse; the kernel has its answer */
 };
+
+#define RESEND 7 /* FUSE_NOTIFY_RESEND, which libfuse 3.14 does not know */
+#define RESENT (UINT64_C(1) << 63)
 
 /* ---- replies ---- */
 
@@ -79,6 +85,11 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	ssize_t size = 0;
 
 	(void)fd;
+	if (s->replaying) {
+		for (int i = 0; i < count; i++)
+			size += (ssize_t)iov[i].iov_len;
+		return size;
+	}
 	if (s->init && out->unique == s->init && count > 1 &&
 	    iov[1].iov_len == sizeof(struct fuse_init_out))
 		extend_init(s, iov[1].iov_base);
@@ -117,7 +128,14 @@ uint64_t session_unique(fuse_req_t req)
 {
 	struct session *s = fuse_req_userdata(req);
 
-	return s->unique;
+	return s->unique & ~RESENT;
+}
+
+bool session_is_again(fuse_req_t req)
+{
+	struct session *s = fuse_req_userdata(req);
+
+	return s->unique & RESENT;
 }
 
 /* ---- requests ---- */
@@ -145,25 +163,44 @@ static void decode(struct session *s, const uint8_t *head, const uint8_t *place,
 	fuse_session_process_buf(s->fuse, &buf);
 }
 
+static void note_offered(struct session *s, const uint8_t *request)
+{
+	struct fuse_init_in init;
+
+	memcpy(&init, request + sizeof(struct fuse_in_header), sizeof init);
+	s->offered = init.flags;
+	if (init.flags & FUSE_INIT_EXT)
+		s->offered |= (uint64_t)init.flags2 << 32;
+}
+
+/* libfuse learns what was agreed with an earlier front. */
+static void replay_init(struct session *s)
+{
+	struct fuse_buf buf = {.mem = s->saved, .size = s->saved_size};
+
+	note_offered(s, s->saved);
+	s->replaying = true;
+	fuse_session_process_buf(s->fuse, &buf);
+	s->replaying = false;
+	s->saved_size = 0;
+}
+
 /* Reported whole, then answered. */
 static void take_init(struct session *s, const uint8_t *head, const uint8_t *place, size_t size)
 {
 	uint8_t request[INIT_REQUEST_MAX] = {0};
 	size_t first = size < KERNEL_HEAD_SIZE ? size : KERNEL_HEAD_SIZE;
 	struct fuse_in_header in;
-	struct fuse_init_in init;
 
 	if (size > sizeof request)
 		size = sizeof request;
 	memcpy(request, head, first);
 	memcpy(request + first, place, size - first);
 	memcpy(&in, request, sizeof in);
-	memcpy(&init, request + sizeof in, sizeof init);
-	s->offered = init.flags;
-	if (init.flags & FUSE_INIT_EXT)
-		s->offered |= (uint64_t)init.flags2 << 32;
+	note_offered(s, request);
 	s->init = in.unique;
-	s->calls->init_received(request, size, s->arg);
+	s->saved_size = 0; /* an earlier front did not come to answer it */
+	s->calls->init_received(request, size, s->offered & KERNEL_HAS_RESEND, s->arg);
 	decode(s, request, request + first, size);
 	s->init = 0;
 	s->calls->init_answered(s->arg);
@@ -173,6 +210,8 @@ static void dispatch(struct session *s, const uint8_t *head, const uint8_t *plac
 {
 	const struct fuse_in_header *in = (const void *)head;
 
+	if (s->saved_size && in->opcode != FUSE_INIT)
+		replay_init(s);
 	if (in->opcode == FUSE_INIT)
 		take_init(s, head, place, size);
 	else if (!s->calls->request || !s->calls->request(in, in + 1, s->arg))
@@ -186,8 +225,8 @@ static void over(struct session *s)
 	s->calls->ended(s->arg);
 }
 
-/* Nothing is read until session_resume(), but an abort must be seen all the same. */
-static void pause_reading(struct session *s)
+/* An abort must be seen all the same. */
+void session_pause(struct session *s)
 {
 	s->paused = true;
 	event_del(s->readable);
@@ -216,7 +255,7 @@ static ssize_t read_one(struct session *s)
 	if (s->calls->place)
 		place = s->calls->place(s->arg);
 	if (!place) {
-		pause_reading(s);
+		session_pause(s);
 		return 0;
 	}
 	iov[1].iov_base = place;
@@ -301,6 +340,19 @@ struct session *session_open(struct event_base *base, int fd, uint8_t *scratch,
 		return NULL;
 	}
 	return s;
+}
+
+int session_restore(struct session *s, const void *init, size_t size)
+{
+	const struct fuse_out_header resend = {.len = sizeof resend, .error = RESEND};
+	const struct iovec iov = {(void *)&resend, sizeof resend};
+
+	if (size < sizeof(struct fuse_in_header) + sizeof(struct fuse_init_in) ||
+	    size > sizeof s->saved)
+		return -EBADMSG;
+	memcpy(s->saved, init, size);
+	s->saved_size = size;
+	return writev(s->fd, &iov, 1) < 0 ? -errno : 0;
 }
 
 void session_close(struct session *s)

@@ -33,8 +33,8 @@ struct session_calls {
 	bool (*request)(const struct fuse_in_header *in, const void *body, void *arg);
 	/* The turn of this device is over.  May be NULL. */
 	void (*turn_ended)(void *arg);
-	/* FUSE_INIT came, and is answered next. */
-	void (*init_received)(const void *request, size_t size, void *arg);
+	/* FUSE_INIT came, and is answered next.  resend: session_restore() will work. */
+	void (*init_received)(const void *request, size_t size, bool resend, void *arg);
 	void (*init_answered)(void *arg);
 	/* The kernel ended the connection; the owner closes the session. */
 	void (*ended)(void *arg);
@@ -50,6 +50,16 @@ struct session *session_open(struct event_base *base, int fd, uint8_t *scratch,
     unsigned max_background, const struct fuse_lowlevel_ops *ops, const struct session_calls *calls,
     void *arg);
 
+/*
+ * An earlier front, which is dead, has served this device and has had the kernel's FUSE_INIT
+ * request, `size` bytes: what it was asked and did not answer is asked again.  Before anything is
+ * read.  Returns 0 or -errno; -EINVAL: this kernel cannot.
+ */
+int session_restore(struct session *s, const void *init, size_t size);
+
+/* Reads nothing until session_resume(). */
+void session_pause(struct session *s);
+
 /* Ends and frees it, closes the device. NULL is fine. */
 void session_close(struct session *s);
 
@@ -62,8 +72,11 @@ void session_reply(struct session *s, uint64_t unique, int error, const void *da
 /* The owner (`arg`) of a request's session. */
 void *session_owner(fuse_req_t req);
 
-/* The kernel's number of a request, while its operation runs. */
+/* The kernel's number of a request, while its operation runs; the same when it is asked again. */
 uint64_t session_unique(fuse_req_t req);
+
+/* Was it asked of an earlier front? While its operation runs. */
+bool session_is_again(fuse_req_t req);
 
 /* Answers OPEN with flags that libfuse does not know. */
 void session_reply_open(fuse_req_t req, uint64_t fh, uint32_t open_flags);

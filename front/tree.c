@@ -326,9 +326,13 @@ static void tree_read(
 static void tree_write(fuse_req_t req, fuse_ino_t ino, const char *text, size_t size, off_t offset,
     struct fuse_file_info *fi)
 {
-	(void)ino;
+	const struct node *n = node_by_ino(ino);
+
 	(void)offset;
-	control_write(front_of(req)->control, req, fi->fh, text, size);
+	if (n)
+		control_write(front_of(req)->control, req, n->verb, n->path, fi->fh, text, size);
+	else
+		fuse_reply_err(req, ESTALE);
 }
 
 static void tree_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -381,9 +385,9 @@ static void tree_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const c
 
 /* ---- the connection ---- */
 
-static void tree_init_received(const void *request, size_t size, void *arg)
+static void tree_init_received(const void *request, size_t size, bool resend, void *arg)
 {
-	orders_init_received(arg, NULL, request, size);
+	orders_init_received(arg, NULL, request, size, resend);
 }
 
 static void tree_init_answered(void *arg)
@@ -407,7 +411,7 @@ static void tree_ended(void *arg)
 	orders_connection_ended(f, NULL);
 }
 
-int tree_serve(struct front *f, int device)
+int tree_serve(struct front *f, int device, const void *init, size_t init_size)
 {
 	static const struct fuse_lowlevel_ops ops = {
 	    .lookup = tree_lookup,
@@ -440,5 +444,8 @@ int tree_serve(struct front *f, int device)
 		return -ENOMEM;
 	}
 	f->tree = session_open(f->base, device, f->scratch, TREE_MAX_BACKGROUND, &ops, &calls, f);
-	return f->tree ? 0 : -ENOMEM;
+	if (!f->tree)
+		return -ENOMEM;
+	session_pause(f->tree);
+	return init_size ? session_restore(f->tree, init, init_size) : 0;
 }

@@ -15,7 +15,11 @@
 
 #include "front/front.h"
 
-/* Serves the tree on `device`, owned from now on, and sets f->tree.  Returns 0 or -ENOMEM. */
-int tree_serve(struct front *f, int device);
+/*
+ * Serves the tree on `device`, owned from now on, and sets f->tree; nothing is read before
+ * session_resume(f->tree).  init: the kernel's FUSE_INIT that an earlier front had; size 0: there
+ * was none.  Returns 0 or -errno.
+ */
+int tree_serve(struct front *f, int device, const void *init, size_t init_size);
 
 #endif

@@ -429,11 +429,11 @@ static void volume_turn_ended(void *arg)
 	send_batch(arg);
 }
 
-static void volume_init_received(const void *request, size_t size, void *arg)
+static void volume_init_received(const void *request, size_t size, bool resend, void *arg)
 {
 	struct volume *v = arg;
 
-	orders_init_received(v->front, v, request, size);
+	orders_init_received(v->front, v, request, size, resend);
 }
 
 static void volume_init_answered(void *arg)
@@ -616,7 +616,8 @@ int volume_start(struct volume *v, uint32_t generation, bool blame, int socket, 
 	return 0;
 }
 
-int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what)
+int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what,
+    const void *init, size_t init_size)
 {
 	int error;
 
@@ -635,9 +636,17 @@ int volume_serve(struct volume *v, int device, int out, const struct msg_serve_v
 	v->face.allocated = what->allocated;
 	v->face.read_only = what->read_only;
 	v->face.page_cache = what->page_cache;
+	if (what->owned) {
+		v->face.mode = what->mode;
+		v->face.uid = what->uid;
+		v->face.gid = what->gid;
+	}
 	v->session = session_open(v->front->base, device, v->front->scratch, VOLUME_MAX_BACKGROUND,
 	    file_ops(), &session_calls, v);
-	return v->session ? 0 : -ENOMEM;
+	if (!v->session)
+		return -ENOMEM;
+	v->listed = init_size != 0;
+	return init_size ? session_restore(v->session, init, init_size) : 0;
 }
 
 void volume_fail(struct volume *v, int error)

@@ -63,9 +63,11 @@ struct volume *volume_by_number(const struct front *f, uint32_t number);
 struct volume *volume_by_name(const struct front *f, const char *name);
 struct volume *volume_by_node(const struct front *f, uint64_t node);
 
-/* Its own FUSE device and its `out` are there, owned from now on (also on failure).  Requests wait
- * for the first generation.  Returns 0 or -errno; -EEXIST: it has them already. */
-int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what);
+/* Its own FUSE device and its `out` are there, owned from now on (also on failure).  init: the
+ * FUSE_INIT that an earlier front had, or nothing (size 0).  Requests wait for the first generation.
+ * Returns 0 or -errno; -EEXIST: it has them already. */
+int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what,
+    const void *init, size_t init_size);
 
 /*
  * A generation begins, with data socket and `in`; the descriptors are owned from now on (also on

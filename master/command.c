@@ -21,6 +21,16 @@
 #include <string.h>
 
 #define COMMANDS_MAX 512
+#define RESULTS_MAX 64 /* the latest are kept, for who asks again */
+
+/* How a change ended.  When the front dies before its caller is told, the kernel asks the next front
+ * to do it again. */
+struct result {
+	STAILQ_ENTRY(result) next;
+	uint64_t number;
+	int error;
+	char sentence[];
+};
 
 static const char *const verb_names[] = {
     [VERB_MOUNT] = "mount",
@@ -46,6 +56,53 @@ static const char *const verb_names[] = {
 static bool is_change(enum verb verb)
 {
 	return verb >= VERB_MOUNT && verb <= VERB_CLONE;
+}
+
+static void keep_result(struct command *c, int error, const char *sentence)
+{
+	struct master *m = c->master;
+	struct result *r = malloc(sizeof *r + strlen(sentence) + 1), *first;
+
+	if (!r)
+		return;
+	r->number = c->number;
+	r->error = error;
+	memcpy(r->sentence, sentence, strlen(sentence) + 1);
+	STAILQ_INSERT_TAIL(&m->results, r, next);
+	if (++m->nr_results <= RESULTS_MAX)
+		return;
+	first = STAILQ_FIRST(&m->results);
+	STAILQ_REMOVE_HEAD(&m->results, next);
+	m->nr_results--;
+	free(first);
+}
+
+void command_forget_results(struct master *m)
+{
+	struct result *r;
+
+	while ((r = STAILQ_FIRST(&m->results))) {
+		STAILQ_REMOVE_HEAD(&m->results, next);
+		free(r);
+	}
+}
+
+/* It is being done, or was: it is not done again. */
+static bool is_known(struct master *m, uint64_t number)
+{
+	const struct command *c;
+	const struct result *r;
+
+	TAILQ_FOREACH (c, &m->commands, link)
+		if (c->number == number)
+			return true;
+	STAILQ_FOREACH (r, &m->results, next) {
+		if (r->number != number)
+			continue;
+		front_answer(m, number, r->error, r->sentence);
+		return true;
+	}
+	return false;
 }
 
 static void forget(struct command *c)
@@ -74,6 +131,8 @@ void command_answer(struct command *c, int error, const char *format, ...)
 	if (is_change(c->verb) || c->set || c->verb == VERB_ABORT)
 		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
 		    c->uid, sentence);
+	if (is_change(c->verb) || c->set || c->verb == VERB_ABORT)
+		keep_result(c, error, sentence);
 	front_answer(c->master, c->number, error, sentence);
 	forget(c);
 }
@@ -370,6 +429,8 @@ void command_receive(struct master *m, const struct msg *message)
 
 	log_debug("command %llu of user %u: %s %s", (unsigned long long)from->number, from->uid,
 	    verb_names[from->verb], (const char *)message->tail);
+	if (is_known(m, from->number))
+		return;
 	if (m->stop) {
 		front_answer(
 		    m, from->number, -ESHUTDOWN, "sheepfs is about to end; nothing was changed");

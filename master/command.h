@@ -51,4 +51,7 @@ void command_run_waiting(struct master *m);
 /* sheepfs is about to end: answers all that have not begun. */
 void command_refuse_waiting(struct master *m);
 
+/* The master ends. */
+void command_forget_results(struct master *m);
+
 #endif

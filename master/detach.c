@@ -44,11 +44,19 @@ static void start_umount(struct volume *v, bool lazy, void (*done)(int, const ch
 		done(-ENOMEM, "", v);
 }
 
-/* The front closes its device, which ends the connection everywhere, for whoever still uses it;
- * unlike an abort by number this can never meet somebody else's.  The worker must know that it is
- * to finish. */
+static void close_device(struct volume *v)
+{
+	if (v->device >= 0)
+		close(v->device);
+	v->device = -1;
+}
+
+/* We and the front close its device, which ends the connection everywhere, for whoever still uses
+ * it; unlike an abort by number this can never meet somebody else's.  The worker must know that it
+ * is to finish. */
 static void end_connection(struct volume *v)
 {
+	close_device(v);
 	generation_drain(&v->generation, v->generation.is_ready ? limit_of(v) : UNREADY_LIMIT);
 	if (v->shown_by_front)
 		front_remove_volume(v->master, v);
@@ -273,8 +281,7 @@ static void finish(struct volume *v)
 	memcpy(sentence, v->sentence, sizeof sentence);
 	if (v->shown_by_front)
 		front_remove_volume(m, v);
-	if (v->device >= 0)
-		close(v->device);
+	close_device(v);
 	volume_free(v);
 	if (attach)
 		command_answer(attach, error, "%s", sentence);
@@ -404,8 +411,26 @@ void detach_connection_ended(struct volume *v)
 	}
 }
 
+void detach_front_lost(struct volume *v)
+{
+	struct generation *g = &v->generation;
+
+	if (v->out[0] >= 0 || v->out[1] < 0)
+		return; /* no front has had its memory yet */
+	v->settle_all = true;
+	g->orphaned = true;
+	generation_kill(g, "its front died");
+	close(v->out[1]);
+	v->out[1] = -1;
+	if (v->state == VOLUME_MOUNTING)
+		detach_after(v, -EIO,
+		    "volume %s was not attached: the front died in that moment; try again",
+		    v->shown);
+}
+
 void detach_front_ended(struct volume *v)
 {
+	close_device(v);
 	v->serving = false;
 	v->shown_by_front = false;
 	if (v->state == VOLUME_ENDING) {

@@ -41,6 +41,9 @@ void detach_connection_ended(struct volume *v);
 /* The front is gone, and with it every connection. */
 void detach_front_ended(struct volume *v);
 
+/* The front is gone and another one comes: its generation ends, for nobody knows what it was asked. */
+void detach_front_lost(struct volume *v);
+
 /* Its worker is dead. */
 void detach_generation_ended(struct volume *v, const char *words);
 

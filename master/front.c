@@ -11,19 +11,33 @@
 #include "master/detach.h"
 #include "master/lamb.h"
 #include "master/process.h"
+#include "master/seek.h"
 #include "master/stop.h"
 #include "master/volume.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define EARLY 2000  /* milliseconds: who lives no longer has been of no use */
+#define EARLY_MAX 5 /* such ones in a row, then it is given up */
 
 struct front {
 	struct process process;
 	struct event *starting; /* pending until the tree serves */
 	bool serves;
+	bool takes; /* it knows the volumes */
 	bool tree_ended;
+	uint32_t incarnation;
+	time_t started; /* the first one: what the tree's files show as their times */
+	bool resend;    /* the kernel asks the next one what this one did not answer */
+	uint8_t init[INIT_REQUEST_MAX];
+	size_t init_size;
+	uint64_t since; /* milliseconds: when it was started */
+	unsigned early; /* in a row that died early */
 };
 
 static struct chan *chan_of(const struct master *m)
@@ -31,9 +45,22 @@ static struct chan *chan_of(const struct master *m)
 	return m->front ? m->front->process.chan : NULL;
 }
 
+/* The front has the only other descriptor of the device: without both the connection ends. */
+static void close_device(struct master *m)
+{
+	if (m->device >= 0)
+		close(m->device);
+	m->device = -1;
+}
+
 bool front_lives(const struct master *m)
 {
 	return m->front && m->front->process.lives;
+}
+
+bool front_takes(const struct master *m)
+{
+	return front_lives(m) && m->front->takes;
 }
 
 bool front_serves_tree(const struct master *m)
@@ -43,6 +70,7 @@ bool front_serves_tree(const struct master *m)
 
 void front_kill(struct master *m, const char *why)
 {
+	close_device(m);
 	if (m->front)
 		process_kill(&m->front->process, why);
 }
@@ -63,23 +91,58 @@ static void tree_serves(struct master *m)
 		return;
 	f->serves = true;
 	event_del(f->starting);
+	if (f->incarnation > 1)
+		return;
 	log_info("%s is served by process %d", m->mountpoint, (int)getpid());
 	front_announce(m);
+}
+
+static void save_init(uint8_t *init, size_t *init_size, const struct msg *message)
+{
+	*init_size = message->tail_size;
+	memcpy(init, message->tail, message->tail_size);
 }
 
 static void volume_message(struct master *m, const struct msg *message)
 {
 	struct volume *v = volume_by_number(m, message->volume);
 
-	/* what it said of a volume that we have just given up */
-	if (!v)
+	if (!v) {
+		/* what it said of a volume that we have just given up */
 		log_debug("the front speaks of volume %u, which is gone", message->volume);
-	else if (message->id == MSG_INIT_RECEIVED)
+	} else if (message->id == MSG_INIT_RECEIVED) {
+		save_init(v->init, &v->init_size, message);
 		attach_init_received(v);
-	else if (message->id == MSG_CONNECTION_ENDED)
+	} else if (message->id == MSG_CONNECTION_ENDED) {
 		detach_connection_ended(v);
-	else if (message->generation == v->generation.number)
+	} else if (message->id == MSG_ATTRIBUTES) {
+		v->attributes = message->body.attributes;
+		v->owned = true;
+	} else if (message->generation == v->generation.number) {
 		generation_blame(&v->generation, (const char *)message->tail);
+	}
+}
+
+/* It may show what there is, and then read what the kernel has for it. */
+static void begin(struct master *m)
+{
+	static const struct msg_read_tree payload;
+	struct volume *v;
+
+	chan_talk(chan_of(m), TALK_SERVING);
+	front_set_limits(m);
+	TAILQ_FOREACH (v, &m->volumes, link) {
+		if (v->shown_by_front)
+			front_add_volume(m, v);
+		if (v->shown_by_front && v->serving)
+			front_serve_volume(m, v);
+	}
+	m->front->takes = true;
+	TAILQ_FOREACH (v, &m->volumes, link)
+		seek_front_takes(v);
+	send_read_tree(chan_of(m), 0, 0, &payload, NULL, 0, NULL);
+	if (m->front->init_size)
+		tree_serves(m);
 }
 
 static void on_message(struct msg *message, void *arg)
@@ -88,14 +151,16 @@ static void on_message(struct msg *message, void *arg)
 
 	switch (message->id) {
 	case MSG_FRONT_STARTED:
-		chan_talk(m->front->process.chan, TALK_SERVING);
-		front_set_limits(m);
+		begin(m);
 		break;
 	case MSG_INIT_RECEIVED:
-		if (!message->volume)
+		if (!message->volume) {
+			save_init(m->front->init, &m->front->init_size, message);
+			m->front->resend = message->body.init_received.resend;
 			tree_serves(m);
-		else
+		} else {
 			volume_message(m, message);
+		}
 		break;
 	case MSG_COMMAND:
 		command_receive(m, message);
@@ -113,11 +178,37 @@ static void on_message(struct msg *message, void *arg)
 	}
 }
 
+static int start(struct master *m);
+
+/* What its callers wait for is asked of the next one; what its workers had is settled first. */
+static bool succeed(struct master *m, const char *words)
+{
+	struct front *f = m->front;
+	struct volume *v;
+
+	f->early = f->serves && generation_now() - f->since >= EARLY ? 0 : f->early + 1;
+	if (m->stop || f->tree_ended || m->device < 0 || !f->init_size || !f->resend ||
+	    f->early >= EARLY_MAX)
+		return false;
+	log_warning("front %u ended: %s; callers wait for the next one", f->incarnation, words);
+	TAILQ_FOREACH (v, &m->volumes, link)
+		detach_front_lost(v);
+	f->incarnation++;
+	f->serves = f->takes = false;
+	return !start(m);
+}
+
 static void on_ended(const char *words, void *arg)
 {
 	struct master *m = arg;
 	struct front *f = m->front;
 
+	event_del(f->starting);
+	if (succeed(m, words))
+		return;
+	if (!m->stop && !f->tree_ended && f->init_size && !f->resend)
+		log_error("this kernel cannot ask another front what one did not answer (Linux 6.9 "
+			  "can): the mounts end with it");
 	m->front = NULL;
 	stop_front_ended(m, f->tree_ended, words);
 	event_free(f->starting);
@@ -135,33 +226,56 @@ static void on_mute(evutil_socket_t fd, short what, void *arg)
 
 /* ---- what it is told ---- */
 
-int front_start(struct master *m, int device)
+static int start(struct master *m)
 {
 	const struct process_plan plan = {.program = "sheepfs-front",
 	    .kind = KIND_FRONT,
 	    .message = on_message,
 	    .ended = on_ended,
 	    .arg = m};
-	const struct msg_start_front start = {.uid = m->conf->uid_first, .gid = m->conf->uid_first};
-	struct timeval limit = {m->conf->timeout, 0};
+	struct front *f = m->front;
+	const struct msg_start_front payload = {.uid = m->conf->uid_first,
+	    .gid = m->conf->uid_first,
+	    .started = (uint64_t)f->started,
+	    .incarnation = f->incarnation};
+	const struct timeval limit = {m->conf->timeout, 0};
+	int device = fcntl(m->device, F_DUPFD_CLOEXEC, 4);
+	int error = device < 0 ? -errno : process_start(m, &f->process, &plan);
+
+	if (error) {
+		if (device >= 0)
+			close(device);
+		return error;
+	}
+	f->since = generation_now();
+	event_add(f->starting, &limit);
+	send_start_front(
+	    f->process.chan, 0, 0, &payload, f->init, f->init_size, &device);
+	return 0;
+}
+
+int front_start(struct master *m, int device)
+{
 	struct front *f = calloc(1, sizeof *f);
 	int error = -ENOMEM;
 
+	m->device = device;
+	m->front = f;
 	if (f)
 		f->starting = evtimer_new(m->base, on_mute, m);
-	if (f && f->starting)
-		error = process_start(m, &f->process, &plan);
-	if (error) {
-		close(device);
-		if (f && f->starting)
-			event_free(f->starting);
-		free(f);
-		return error;
+	if (f && f->starting) {
+		f->incarnation = 1;
+		f->started = time(NULL);
+		error = start(m);
 	}
-	event_add(f->starting, &limit);
-	m->front = f;
-	send_start_front(f->process.chan, 0, 0, &start, NULL, 0, &device);
-	return 0;
+	if (!error)
+		return 0;
+	close_device(m);
+	if (f && f->starting)
+		event_free(f->starting);
+	free(f);
+	m->front = NULL;
+	return error;
 }
 
 void front_answer(struct master *m, uint64_t number, int error, const char *sentence)
@@ -185,32 +299,48 @@ void front_answer_table(struct master *m, uint64_t number, int fd)
 
 void front_add_volume(struct master *m, const struct volume *v)
 {
-	const struct msg_add_volume payload = {.read_only = v->generation.ready.read_only};
+	const struct msg_add_volume payload = {.read_only = v->face.read_only};
 
 	if (chan_of(m))
 		send_add_volume(
 		    chan_of(m), v->number, 0, &payload, v->shown, strlen(v->shown), NULL);
 }
 
+/* A duplicate of its device; another `out` each time. */
+static int give_memory(struct volume *v, int fds[2])
+{
+	int error = generation_make_out(v);
+
+	fds[0] = error ? -1 : fcntl(v->device, F_DUPFD_CLOEXEC, 4);
+	if (error || fds[0] < 0)
+		return error ? error : -errno;
+	fds[1] = v->out[0];
+	v->out[0] = -1;
+	return 0;
+}
+
 void front_serve_volume(struct master *m, struct volume *v)
 {
-	const struct msg_ready *ready = &v->generation.ready;
+	const struct msg_ready *ready = &v->face;
 	const struct msg_serve_volume payload = {.size = ready->size,
 	    .allocated = ready->allocated,
 	    .shift = ready->shift,
 	    .read_only = ready->read_only,
 	    .page_cache = v->page_cache,
-	    .slots = SLOTS_PER_VOLUME};
-	int fds[2] = {v->device, v->out[0]};
+	    .slots = SLOTS_PER_VOLUME,
+	    .owned = v->owned,
+	    .mode = v->attributes.mode,
+	    .uid = v->attributes.uid,
+	    .gid = v->attributes.gid};
+	int fds[2], error;
 
-	v->device = v->out[0] = -1;
-	if (chan_of(m)) {
-		send_serve_volume(
-		    chan_of(m), v->number, v->generation.number, &payload, NULL, 0, fds);
+	if (!chan_of(m))
 		return;
-	}
-	close(fds[0]);
-	close(fds[1]);
+	error = give_memory(v, fds);
+	if (error)
+		fatal("no memory for the requests of volume %s: %s", v->shown, strerror(-error));
+	send_serve_volume(chan_of(m), v->number, v->generation.number, &payload, v->init,
+	    v->init_size, fds);
 }
 
 void front_start_generation(struct master *m, struct volume *v)

@@ -2,8 +2,8 @@
 /*
  * The conversation with the front: what it says goes to whoever it is for.
  *
- * Owns the front's process.  Never decides about volumes or commands.  After the front's end all
- * words to it are lost.
+ * Owns the front's process and the tree's FUSE_INIT.  Never decides about volumes or commands.  What
+ * is said to it while there is none is lost.
  */
 #ifndef SHEEPFS_MASTER_FRONT_H
 #define SHEEPFS_MASTER_FRONT_H
@@ -12,7 +12,13 @@
 
 struct volume;
 
-/* Starts it on the tree's device, which is owned from now on.  Returns 0 or -errno. */
+/*
+ * Starts it on the tree's device, which is owned from now on.  Returns 0 or -errno.
+ *
+ * When it dies another one goes on, if the kernel can ask it what this one did not answer: every
+ * generation ends, the next front is told of all volumes, and what is asked again waits there for the
+ * next generations.  One that dies early, time and again, is the last.
+ */
 int front_start(struct master *m, int device);
 
 /* Its conversation is alive. */
@@ -21,10 +27,13 @@ bool front_lives(const struct master *m);
 /* The tree's connection has not ended yet. */
 bool front_serves_tree(const struct master *m);
 
-/* Its end was asked for: it is no failure. */
 /* Says that we serve, once the tree does and every lamb of ours. */
 void front_announce(struct master *m);
 
+/* It knows the volumes: it may be given generations. */
+bool front_takes(const struct master *m);
+
+/* Its end was asked for: it is no failure, and the tree's connection ends with it. */
 void front_kill(struct master *m, const char *why);
 
 void front_answer(struct master *m, uint64_t number, int error, const char *sentence);

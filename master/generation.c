@@ -197,7 +197,7 @@ bool generation_may_blame(const struct generation *g)
 	if (!g->is_ready)
 		return false;
 	if (WIFSIGNALED(status))
-		return WTERMSIG(status) != SIGKILL || (g->process.blame[0] && !g->innocent);
+		return WTERMSIG(status) != SIGKILL || (g->process.blame[0] && !g->innocent && !g->orphaned);
 	return exited_with(g, EXIT_INVARIANT) || exited_with(g, EXIT_ENVIRONMENT) ||
 	       exited_with(g, EXIT_BAD_MESSAGE);
 }
@@ -236,16 +236,23 @@ uint64_t generation_now(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Every generation has the volume's `out`: what is unanswered lies there. */
+int generation_make_out(struct volume *v)
+{
+	if (v->out[0] >= 0)
+		return 0;
+	if (v->out[1] >= 0)
+		close(v->out[1]); /* that of a front that is dead */
+	v->out[1] = -1;
+	return arena_create("sheepfs-out", SLOTS_PER_VOLUME, &v->out[0], &v->out[1]);
+}
+
+/* Every generation for one front has the same `out`: what is unanswered lies there. */
 static int give_out(struct volume *v, int *theirs)
 {
-	int error;
+	int error = v->out[1] < 0 ? generation_make_out(v) : 0;
 
-	if (v->out[1] < 0) {
-		error = arena_create("sheepfs-out", SLOTS_PER_VOLUME, &v->out[0], &v->out[1]);
-		if (error)
-			return error;
-	}
+	if (error)
+		return error;
 	*theirs = fcntl(v->out[1], F_DUPFD_CLOEXEC, 4);
 	return *theirs < 0 ? -errno : 0;
 }
@@ -297,7 +304,7 @@ static void first_words(struct generation *g, const int *theirs)
 	    .vid = v->identity.vid,
 	    .lock = v->identity.lock,
 	    .fence_timeout = v->master->fence_timeout,
-	    .settle_all = v->state == VOLUME_SEEKING};
+	    .settle_all = v->state == VOLUME_SEEKING || v->settle_all};
 
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);

@@ -48,6 +48,7 @@ struct generation {
 	int refused;                     /* the errno of its REFUSED; 0: it said none */
 	bool elsewhere;
 	bool draining, handing_over;
+	bool orphaned; /* its front died */
 	bool innocent;       /* what we killed it for is no request's doing */
 	uint64_t ping, pong; /* numbers of the latest */
 	uint64_t pinged;     /* milliseconds */
@@ -65,6 +66,10 @@ static inline bool generation_lives(const struct generation *g)
 {
 	return g->process.lives;
 }
+
+/* Sees to it that the volume has both ends of an `out`; generations to come are given the read-only
+ * one.  Returns 0 or -errno. */
+int generation_make_out(struct volume *v);
 
 /* Gives the front's descriptors away: data socket, `in`. */
 void generation_take_fds(struct generation *g, int fds[2]);

@@ -10,6 +10,7 @@
 #include "ipc/log.h"
 #include "master/announce.h"
 #include "master/cluster.h"
+#include "master/command.h"
 #include "master/conf.h"
 #include "master/errand.h"
 #include "master/front.h"
@@ -126,6 +127,8 @@ static void make_master(struct master *m, const struct conf *c)
 	m->object_cache = c->object_cache;
 	TAILQ_INIT(&m->volumes);
 	TAILQ_INIT(&m->commands);
+	STAILQ_INIT(&m->results);
+	m->device = -1;
 	LIST_INIT(&m->locks);
 	LIST_INIT(&m->lefts);
 	STAILQ_INIT(&m->failovers);
@@ -152,6 +155,7 @@ static void unmake_master(struct master *m)
 	locks_forget_all(m);
 	past_forget_all(m);
 	status_forget_all(m);
+	command_forget_results(m);
 	targets_free(m);
 	stop_close(m);
 	reap_close();

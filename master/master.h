@@ -22,7 +22,8 @@ struct master {
 	struct event_base *base;
 	char mountpoint[PATH_MAX]; /* absolute, without symbolic links */
 	unsigned connection;       /* the tree's number in /sys/fs/fuse/connections */
-	struct front *front;       /* NULL before it was started and after its end */
+	struct front *front;       /* NULL before the first was started and after the last one's end */
+	int device;                /* the tree's FUSE device; -1: there is none */
 	struct cluster *cluster;
 	struct lambs *lambs;                 /* of the targets lamb:/store */
 	struct uids *uids;                   /* of the volumes' workers */
@@ -35,6 +36,8 @@ struct master {
 	uint32_t last_volume; /* numbers are never used twice */
 	TAILQ_HEAD(, command) commands;
 	unsigned nr_commands;
+	STAILQ_HEAD(, result) results; /* command.c's */
+	unsigned nr_results;
 	LIST_HEAD(, lock) locks;
 	LIST_HEAD(, left) lefts;           /* past.c's */
 	STAILQ_HEAD(, failover) failovers; /* status.c's */

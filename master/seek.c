@@ -69,11 +69,13 @@ static void go_on(struct volume *v)
 	struct generation *g = &v->generation;
 	uint64_t pause = v->lost ? generation_now() - v->lost : 0;
 
+	if (!front_takes(v->master))
+		return; /* seek_front_takes() comes, once there is another */
 	*state_of(v) = VOLUME_READY;
 	v->lost = 0;
 	v->restarts++;
 	front_start_generation(v->master, v);
-	v->blames = false;
+	v->blames = v->settle_all = false;
 	status_note_failover(v, pause, v->trouble);
 	log_warning("volume %s goes on after %llu ms: generation %u, through %s", v->shown,
 	    (unsigned long long)pause, g->number, g->target.text);
@@ -82,13 +84,24 @@ static void go_on(struct volume *v)
 	command_run_waiting(v->master);
 }
 
+void seek_front_takes(struct volume *v)
+{
+	if (*state_of(v) == VOLUME_RECOVERING && generation_lives(&v->generation) &&
+	    v->generation.is_ready && !v->generation.draining)
+		go_on(v);
+	else if (*state_of(v) == VOLUME_FAILED)
+		front_fail_volume(v->master, v, -EIO, v->trouble);
+}
+
 void seek_ready(struct volume *v)
 {
 	struct generation *g = &v->generation;
 
 	snprintf(v->master->daemon, sizeof v->master->daemon, "%s", g->target.text);
+	v->face.allocated = g->ready.allocated;
 	if (is_first(v)) {
 		v->identity.size = g->ready.size;
+		v->face = g->ready;
 		attach_ready(v);
 	} else if (v->state == VOLUME_ENDING) {
 		detach_turn(v); /* it was only to settle what was, and to release the lock */
@@ -212,7 +225,7 @@ static bool exited_with(const struct generation *g, enum exit_word word)
 
 static enum policy_cause cause_of(const struct generation *g)
 {
-	if (g->handing_over)
+	if (g->handing_over || g->orphaned || exited_with(g, EXIT_FRONT_GONE))
 		return POLICY_MOVED;
 	if (g->refused && !g->elsewhere)
 		return POLICY_REFUSED;

@@ -27,6 +27,9 @@ void seek_elsewhere(struct volume *v);
 /* Its generation is ready. */
 void seek_ready(struct volume *v);
 
+/* A front has been told of the volume, and takes generations. */
+void seek_front_takes(struct volume *v);
+
 /* Nothing is tried any more. */
 void seek_stop(struct volume *v);
 

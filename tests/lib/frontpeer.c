@@ -388,10 +388,12 @@ static void mount_tree(struct peer *p)
 
 static void start_front(struct peer *p)
 {
-	struct msg_start_front start = {.uid = FRONT_UID, .gid = FRONT_UID};
+	struct msg_start_front start = {.uid = FRONT_UID, .gid = FRONT_UID, .incarnation = 1};
+	static const struct msg_read_tree read_tree;
 	int device = dup(p->device);
 
 	send_start_front(p->front, 0, 0, &start, NULL, 0, &device);
+	send_read_tree(p->front, 0, 0, &read_tree, NULL, 0, NULL);
 	chan_talk(p->front, TALK_STARTING | TALK_SERVING);
 }
 

@@ -191,7 +191,8 @@ void fixture_tree(struct fixture *x)
 	int fd;
 
 	pair(&x->tree, &fd);
-	assert_int_equal(tree_serve(&x->front, fd), 0);
+	assert_int_equal(tree_serve(&x->front, fd, NULL, 0), 0);
+	session_resume(x->front.tree);
 	initialise(x, x->tree, 0);
 }
 
@@ -214,7 +215,7 @@ void fixture_volume(struct fixture *x, uint64_t size, bool read_only, unsigned s
 	close(out[1]);
 	close(in[0]);
 	pair(&x->device, &device);
-	assert_int_equal(volume_serve(v, device, out[0], &serve), 0);
+	assert_int_equal(volume_serve(v, device, out[0], &serve, NULL, 0), 0);
 	pair(&x->worker, &socket);
 	assert_int_equal(volume_start(v, 3, false, socket, in[1]), 0);
 	assert_false(v->listed);
