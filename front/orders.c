@@ -76,8 +76,7 @@ static void serve(struct front *f, struct msg *m)
 {
 	struct volume *v = volume_of(f, m);
 	int device = msg_take_fd(m, 0), out = msg_take_fd(m, 1);
-	int error =
-	    volume_serve(v, device, out, &m->body.serve_volume, m->tail, m->tail_size);
+	int error = volume_serve(v, device, out, &m->body.serve_volume, m->tail, m->tail_size);
 
 	if (error)
 		refused(f, m, strerror(-error));

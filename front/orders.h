@@ -13,8 +13,9 @@
 
 struct volume;
 
-/* Waits for the first word of the master on `fd` and copies it out; init: INIT_REQUEST_MAX bytes for
- * the FUSE_INIT that an earlier front had, *init_size 0: there was none.  Returns the tree's device.
+/* Waits for the first word of the master on `fd` and copies it out; init: INIT_REQUEST_MAX bytes
+ * for the FUSE_INIT that an earlier front had, *init_size 0: there was none.  Returns the tree's
+ * device.
  */
 int orders_await_start(int fd, struct msg_start_front *start, uint8_t *init, size_t *init_size);
 

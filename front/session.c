@@ -34,7 +34,8 @@ struct session {
 	uint64_t init;    /* unique of FUSE_INIT while it is being answered */
 	uint64_t offered; /* the kernel's flags */
 	size_t saved_size;
-	_Alignas(struct fuse_in_header) uint8_t saved[INIT_REQUEST_MAX]; /* INIT of an earlier front */
+	_Alignas(
+	    struct fuse_in_header) uint8_t saved[INIT_REQUEST_MAX]; /* INIT of an earlier front */
 	bool replaying; /* it is given to libfuse; the kernel has its answer */
 };
 

@@ -64,8 +64,8 @@ struct volume *volume_by_name(const struct front *f, const char *name);
 struct volume *volume_by_node(const struct front *f, uint64_t node);
 
 /* Its own FUSE device and its `out` are there, owned from now on (also on failure).  init: the
- * FUSE_INIT that an earlier front had, or nothing (size 0).  Requests wait for the first generation.
- * Returns 0 or -errno; -EEXIST: it has them already. */
+ * FUSE_INIT that an earlier front had, or nothing (size 0).  Requests wait for the first
+ * generation. Returns 0 or -errno; -EEXIST: it has them already. */
 int volume_serve(struct volume *v, int device, int out, const struct msg_serve_volume *what,
     const void *init, size_t init_size);
 

@@ -23,8 +23,8 @@
 #define COMMANDS_MAX 512
 #define RESULTS_MAX 64 /* the latest are kept, for who asks again */
 
-/* How a change ended.  When the front dies before its caller is told, the kernel asks the next front
- * to do it again. */
+/* How a change ended.  When the front dies before its caller is told, the kernel asks the next
+ * front to do it again. */
 struct result {
 	STAILQ_ENTRY(result) next;
 	uint64_t number;

@@ -41,7 +41,8 @@ void detach_connection_ended(struct volume *v);
 /* The front is gone, and with it every connection. */
 void detach_front_ended(struct volume *v);
 
-/* The front is gone and another one comes: its generation ends, for nobody knows what it was asked. */
+/* The front is gone and another one comes: its generation ends, for nobody knows what it was asked.
+ */
 void detach_front_lost(struct volume *v);
 
 /* Its worker is dead. */

@@ -249,8 +249,7 @@ static int start(struct master *m)
 	}
 	f->since = generation_now();
 	event_add(f->starting, &limit);
-	send_start_front(
-	    f->process.chan, 0, 0, &payload, f->init, f->init_size, &device);
+	send_start_front(f->process.chan, 0, 0, &payload, f->init, f->init_size, &device);
 	return 0;
 }
 
@@ -339,8 +338,8 @@ void front_serve_volume(struct master *m, struct volume *v)
 	error = give_memory(v, fds);
 	if (error)
 		fatal("no memory for the requests of volume %s: %s", v->shown, strerror(-error));
-	send_serve_volume(chan_of(m), v->number, v->generation.number, &payload, v->init,
-	    v->init_size, fds);
+	send_serve_volume(
+	    chan_of(m), v->number, v->generation.number, &payload, v->init, v->init_size, fds);
 }
 
 void front_start_generation(struct master *m, struct volume *v)

@@ -2,7 +2,7 @@
 /*
  * The conversation with the front: what it says goes to whoever it is for.
  *
- * Owns the front's process and the tree's FUSE_INIT.  Never decides about volumes or commands.  What
+ * Owns the front's process and the tree's FUSE_INIT.  Never decides about volumes or commands. What
  * is said to it while there is none is lost.
  */
 #ifndef SHEEPFS_MASTER_FRONT_H
@@ -16,8 +16,8 @@ struct volume;
  * Starts it on the tree's device, which is owned from now on.  Returns 0 or -errno.
  *
  * When it dies another one goes on, if the kernel can ask it what this one did not answer: every
- * generation ends, the next front is told of all volumes, and what is asked again waits there for the
- * next generations.  One that dies early, time and again, is the last.
+ * generation ends, the next front is told of all volumes, and what is asked again waits there for
+ * the next generations.  One that dies early, time and again, is the last.
  */
 int front_start(struct master *m, int device);
 

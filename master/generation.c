@@ -197,7 +197,8 @@ bool generation_may_blame(const struct generation *g)
 	if (!g->is_ready)
 		return false;
 	if (WIFSIGNALED(status))
-		return WTERMSIG(status) != SIGKILL || (g->process.blame[0] && !g->innocent && !g->orphaned);
+		return WTERMSIG(status) != SIGKILL ||
+		       (g->process.blame[0] && !g->innocent && !g->orphaned);
 	return exited_with(g, EXIT_INVARIANT) || exited_with(g, EXIT_ENVIRONMENT) ||
 	       exited_with(g, EXIT_BAD_MESSAGE);
 }

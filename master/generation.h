@@ -48,7 +48,7 @@ struct generation {
 	int refused;                     /* the errno of its REFUSED; 0: it said none */
 	bool elsewhere;
 	bool draining, handing_over;
-	bool orphaned; /* its front died */
+	bool orphaned;       /* its front died */
 	bool innocent;       /* what we killed it for is no request's doing */
 	uint64_t ping, pong; /* numbers of the latest */
 	uint64_t pinged;     /* milliseconds */

@@ -22,8 +22,8 @@ struct master {
 	struct event_base *base;
 	char mountpoint[PATH_MAX]; /* absolute, without symbolic links */
 	unsigned connection;       /* the tree's number in /sys/fs/fuse/connections */
-	struct front *front;       /* NULL before the first was started and after the last one's end */
-	int device;                /* the tree's FUSE device; -1: there is none */
+	struct front *front; /* NULL before the first was started and after the last one's end */
+	int device;          /* the tree's FUSE device; -1: there is none */
 	struct cluster *cluster;
 	struct lambs *lambs;                 /* of the targets lamb:/store */
 	struct uids *uids;                   /* of the volumes' workers */

@@ -11,6 +11,7 @@
 #include "master/detach.h"
 #include "master/front.h"
 #include "master/locks.h"
+#include "master/snapshot.h"
 #include "master/status.h"
 #include "master/volume.h"
 
@@ -59,6 +60,7 @@ static void fail(struct volume *v, const char *words)
 	    v->shown, words);
 	log_error("%s", why);
 	front_fail_volume(v->master, v, -EIO, why);
+	snapshot_lost(v, words);
 	if (v->attach)
 		attach_failed(v, words);
 	command_run_waiting(v->master);
@@ -79,6 +81,7 @@ static void go_on(struct volume *v)
 	status_note_failover(v, pause, v->trouble);
 	log_warning("volume %s goes on after %llu ms: generation %u, through %s", v->shown,
 	    (unsigned long long)pause, g->number, g->target.text);
+	snapshot_resume(v);
 	if (v->attach)
 		attach_revived(v);
 	command_run_waiting(v->master);

@@ -21,6 +21,9 @@ struct snapshot {
 	struct volume *volume;
 	uint64_t number;         /* of the order, ours */
 	struct command *command; /* NULL: it was told that it takes long */
+	struct name name;        /* of the volume, with the tag */
+	bool again;              /* an earlier worker may have taken it */
+	uint32_t vid;            /* of the volume, before */
 	struct event *limit;
 };
 
@@ -67,7 +70,15 @@ void snapshot_begin(struct volume *v, struct command *c)
 	s->volume = v;
 	s->number = c->number;
 	s->command = c;
-	generation_snapshot(&v->generation, s->number, &c->name);
+	s->name = c->name;
+	s->vid = v->identity.vid;
+	generation_snapshot(&v->generation, s->number, &s->name);
+}
+
+void snapshot_resume(struct volume *v)
+{
+	if (v->snapshot && v->snapshot->again)
+		generation_snapshot(&v->generation, v->snapshot->number, &v->snapshot->name);
 }
 
 /* Forgets it first: the answer lets the next command run. */
@@ -86,11 +97,32 @@ static void end(struct volume *v, int error, const char *sentence)
 
 void snapshot_answered(struct volume *v, const struct msg_answered *answer, const char *sentence)
 {
-	if (v->snapshot && v->snapshot->number == answer->number)
+	char shown[NAME_SHOWN_SIZE], taken[SENTENCE_MAX];
+
+	if (!v->snapshot || v->snapshot->number != answer->number)
+		return;
+	if (answer->error != -EEXIST || v->snapshot->vid == v->identity.vid) {
 		end(v, answer->error, sentence);
+		return;
+	}
+	/* the volume has become another VDI since, and there is the snapshot: an earlier worker's
+	 */
+	name_show(&v->snapshot->name, shown);
+	snprintf(taken, sizeof taken, "snapshot %.800s was taken", shown);
+	end(v, 0, taken);
 }
 
 void snapshot_worker_ended(struct volume *v, const char *words)
+{
+	if (!v->snapshot)
+		return;
+	if (volume_is_up(v) || v->state == VOLUME_DETACHING)
+		v->snapshot->again = true;
+	else
+		snapshot_lost(v, words);
+}
+
+void snapshot_lost(struct volume *v, const char *words)
 {
 	char sentence[SENTENCE_MAX];
 

@@ -20,8 +20,14 @@ void snapshot_begin(struct volume *v, struct command *c);
 /* The worker's answer. */
 void snapshot_answered(struct volume *v, const struct msg_answered *answer, const char *sentence);
 
-/* The worker is dead: what became of the snapshot is not known. */
+/* The worker is dead.  The next one looks whether the snapshot was taken, before it takes it. */
 void snapshot_worker_ended(struct volume *v, const char *words);
+
+/* The next worker is ready. */
+void snapshot_resume(struct volume *v);
+
+/* There will be no next worker: what became of the snapshot is not known. */
+void snapshot_lost(struct volume *v, const char *words);
 
 /* The volume goes; nothing is answered. */
 void snapshot_forget(struct volume *v);

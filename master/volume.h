@@ -55,18 +55,18 @@ struct volume {
 	struct past_list pasts; /* generations that are not settled */
 	struct policy_history history;
 	uint64_t lost;     /* milliseconds: when its last generation ended; 0: it has one */
-	bool settle_all; /* what the next front is asked again nobody can tell from the new */
+	bool settle_all;   /* what the next front is asked again nobody can tell from the new */
 	unsigned restarts; /* of its generations */
 	bool blames;       /* a request may have been the end of one since the front had one */
 	char trouble[SENTENCE_MAX]; /* why the last one ended */
 	int out[2]; /* the arena of writes: writable, until the front has it; read-only; -1 */
-	struct errand *errand; /* a mount or umount under way */
-	int device; /* the FUSE device: fronts come and go; -1: there is none */
+	struct errand *errand;          /* a mount or umount under way */
+	int device;                     /* the FUSE device: fronts come and go; -1: there is none */
 	uint8_t init[INIT_REQUEST_MAX]; /* the kernel's FUSE_INIT, for the next front */
 	size_t init_size;
 	struct msg_attributes attributes; /* of its file, once somebody has changed them */
 	bool owned;
-	bool shown_by_front;   /* its placeholder */
+	bool shown_by_front; /* its placeholder */
 	bool mounted;
 	int mount_id;
 	unsigned connection; /* its number, while mounted */

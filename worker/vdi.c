@@ -329,8 +329,9 @@ static void on_followed(struct follow *f)
 	v->vid = f->now_vid;
 	if (v->vid != v->was.vid)
 		log_warning(
-		    "volume %s: somebody else took a snapshot of it (vid %x); it continues as "
-		    "vid %x; what that snapshot holds of writes that were under way is not sure",
+		    "volume %s: it was made a snapshot (vid %x) and continues as vid %x; when "
+		    "somebody else did that, what the snapshot holds of writes that were under way "
+		    "is not sure",
 		    v->shown, v->was.vid, v->vid);
 	if (v->snapshot) {
 		read_header(v);

@@ -172,6 +172,28 @@ grep -q '^Cluster status: running' "$mnt/cluster/info" || fail "cluster/info"
 step "a lamb of its own on the same store: a snapshot and a clone of it"
 ends "$sheepfs" 30
 [ -z "$(running)" ] || fail "still running: $(running)"
+
+# a worker that dies is made good; a front that dies ends the mounts, since this kernel cannot ask another one
+SHEEPFS_LIBEXEC=/vm SHEEPFS_LAMB=/vm/lamb ./sheepfs -f -s lamb:/tmp/store --log "$sheepfs_log" "$mnt" >/tmp/sheepfs.out 2>&1 &
+sheepfs=$!
+wait_until 20 test -e "$mnt/vdi/mount"
+order vdi/mount v2
+fio --name=killed --filename="$mnt/volume/v2" --size=32M --rw=randwrite --bsrange=512-256k --blockalign=512 --verify=crc32c \
+	--verify_fatal=1 --verify_backlog=64 --ioengine=libaio --direct=1 --iodepth=16 --time_based --runtime=6 >/tmp/killed.out 2>&1 &
+killed=$!
+for n in 1 2 3 4; do
+	sleep 1
+	kill -KILL "$(pgrep -f 'sheepfs-worker volume v2')"
+done
+wait "$killed" || fail "fio over the deaths of workers: $(tail -n 3 /tmp/killed.out)"
+step "four workers died, and nothing is missing"
+front=$(pgrep -x sheepfs-front)
+kill -KILL "$front"
+wait_until 20 no_more "$sheepfs"
+! wait "$sheepfs" || fail "it ended as if nothing had happened"
+grep -q 'this kernel cannot ask another front' "$sheepfs_log" || fail "the log does not say why"
+[ -z "$(running)" ] || fail "still running: $(running)"
+step "the front died, and the mounts with it"
 ! grep ' fuse' /proc/mounts | grep -v fusectl || fail "mounts are left"
 ! dmesg | grep -E 'BUG|WARNING|Oops|blocked for more than|general protection|segfault|I/O error' ||
 	fail "the kernel complains"
