@@ -111,6 +111,8 @@ int jail_enter(uid_t uid, gid_t gid)
 	if (!error)
 		error = confine_user(uid, gid, &limits);
 	if (!error)
+		confine_memory();
+	if (!error)
 		error = confine_filter(rules, sizeof rules / sizeof rules[0]);
 	return error;
 }

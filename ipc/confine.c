@@ -6,6 +6,8 @@
  */
 #include "ipc/confine.h"
 
+#include "ipc/log.h"
+
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +15,9 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/fsuid.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -115,6 +119,19 @@ int confine_user(uid_t uid, gid_t gid, const struct confine_limits *limits)
 		return -errno;
 #endif
 	return set_limits(limits);
+}
+
+void confine_memory(void)
+{
+#ifndef SANITIZE /* whose shadow is larger than any memory */
+	struct rlimit r;
+
+	/* under any limit the maps that are made later would be refused */
+	if (getrlimit(RLIMIT_MEMLOCK, &r) || r.rlim_cur != RLIM_INFINITY)
+		return;
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+		log_warning("its memory may be paged out: %s", strerror(errno));
+#endif
 }
 
 int confine_filter(const struct confine_rule *rules, size_t count)

@@ -64,4 +64,10 @@ int confine_filter(const struct confine_rule *rules, size_t count);
 /* Keeps only these capabilities (terminated by -1) in every set and the bounding set. */
 int confine_capabilities(const int *keep);
 
+/*
+ * What this process touches from now on stays in memory: it may be what dirty pages are written to,
+ * and must not wait for that itself.  Nothing is done where RLIMIT_MEMLOCK is not infinite.
+ */
+void confine_memory(void);
+
 #endif

@@ -45,6 +45,12 @@ static struct chan *chan_of(const struct master *m)
 	return m->front ? m->front->process.chan : NULL;
 }
 
+/* What concerns volumes can be said from begin() on, where all that was not said is made good. */
+static struct chan *volumes_of(const struct master *m)
+{
+	return m->front && m->front->takes ? m->front->process.chan : NULL;
+}
+
 /* The front has the only other descriptor of the device: without both the connection ends. */
 static void close_device(struct master *m)
 {
@@ -130,6 +136,7 @@ static void begin(struct master *m)
 	struct volume *v;
 
 	chan_talk(chan_of(m), TALK_SERVING);
+	m->front->takes = true;
 	front_set_limits(m);
 	TAILQ_FOREACH (v, &m->volumes, link) {
 		if (v->shown_by_front)
@@ -137,7 +144,6 @@ static void begin(struct master *m)
 		if (v->shown_by_front && v->serving)
 			front_serve_volume(m, v);
 	}
-	m->front->takes = true;
 	TAILQ_FOREACH (v, &m->volumes, link)
 		seek_front_takes(v);
 	send_read_tree(chan_of(m), 0, 0, &payload, NULL, 0, NULL);
@@ -300,9 +306,9 @@ void front_add_volume(struct master *m, const struct volume *v)
 {
 	const struct msg_add_volume payload = {.read_only = v->face.read_only};
 
-	if (chan_of(m))
+	if (volumes_of(m))
 		send_add_volume(
-		    chan_of(m), v->number, 0, &payload, v->shown, strlen(v->shown), NULL);
+		    volumes_of(m), v->number, 0, &payload, v->shown, strlen(v->shown), NULL);
 }
 
 /* A duplicate of its device; another `out` each time. */
@@ -333,13 +339,13 @@ void front_serve_volume(struct master *m, struct volume *v)
 	    .gid = v->attributes.gid};
 	int fds[2], error;
 
-	if (!chan_of(m))
+	if (!volumes_of(m))
 		return;
 	error = give_memory(v, fds);
 	if (error)
 		fatal("no memory for the requests of volume %s: %s", v->shown, strerror(-error));
 	send_serve_volume(
-	    chan_of(m), v->number, v->generation.number, &payload, v->init, v->init_size, fds);
+	    volumes_of(m), v->number, v->generation.number, &payload, v->init, v->init_size, fds);
 }
 
 void front_start_generation(struct master *m, struct volume *v)
@@ -347,14 +353,11 @@ void front_start_generation(struct master *m, struct volume *v)
 	const struct msg_start_generation payload = {.blame = v->blames};
 	int fds[2];
 
-	generation_take_fds(&v->generation, fds);
-	if (chan_of(m)) {
-		send_start_generation(
-		    chan_of(m), v->number, v->generation.number, &payload, NULL, 0, fds);
+	if (!volumes_of(m))
 		return;
-	}
-	close(fds[0]);
-	close(fds[1]);
+	generation_take_fds(&v->generation, fds);
+	send_start_generation(
+	    volumes_of(m), v->number, v->generation.number, &payload, NULL, 0, fds);
 }
 
 /* As the knobs say. */
@@ -370,8 +373,8 @@ void front_fail_volume(struct master *m, const struct volume *v, int error, cons
 {
 	const struct msg_fail_volume payload = {.error = error};
 
-	if (chan_of(m))
-		send_fail_volume(chan_of(m), v->number, v->generation.number, &payload, why,
+	if (volumes_of(m))
+		send_fail_volume(volumes_of(m), v->number, v->generation.number, &payload, why,
 		    strnlen(why, SENTENCE_MAX), NULL);
 }
 
@@ -379,7 +382,7 @@ void front_remove_volume(struct master *m, const struct volume *v)
 {
 	const struct msg_remove_volume payload = {.pad = {0}};
 
-	if (chan_of(m))
+	if (volumes_of(m))
 		send_remove_volume(
-		    chan_of(m), v->number, v->generation.number, &payload, NULL, 0, NULL);
+		    volumes_of(m), v->number, v->generation.number, &payload, NULL, 0, NULL);
 }

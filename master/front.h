@@ -40,7 +40,7 @@ void front_answer(struct master *m, uint64_t number, int error, const char *sent
 void front_answer_table(struct master *m, uint64_t number, int fd);
 
 /* Shows a placeholder; gives it its device and `out`; gives it a generation's data socket and `in`.
- * The volume and its generation do not have these descriptors any more. */
+ * Where it is not there yet, all of it is made good when it is. */
 void front_add_volume(struct master *m, const struct volume *v);
 void front_serve_volume(struct master *m, struct volume *v);
 void front_start_generation(struct master *m, struct volume *v);

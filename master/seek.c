@@ -89,7 +89,9 @@ static void go_on(struct volume *v)
 
 void seek_front_takes(struct volume *v)
 {
-	if (*state_of(v) == VOLUME_RECOVERING && generation_lives(&v->generation) &&
+	if (v->state == VOLUME_MOUNTING && v->serving && generation_lives(&v->generation))
+		front_start_generation(v->master, v);
+	else if (*state_of(v) == VOLUME_RECOVERING && generation_lives(&v->generation) &&
 	    v->generation.is_ready && !v->generation.draining)
 		go_on(v);
 	else if (*state_of(v) == VOLUME_FAILED)

@@ -10,14 +10,17 @@
 #include "master/mountinfo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #define PROBE_LIMIT 3000 /* milliseconds that a living sheepfs has to answer */
 #define CLEAN_LIMIT 5000
+#define OOM_SCORE "-900\n" /* of -1000, never, to 1000, first */
 #define STALE_MAX 16 /* dead mounts one over the other */
 
 static const char *const programs[] = {"sheepfs-front", "sheepfs-worker"};
@@ -158,15 +161,33 @@ int start_check(const struct conf *c, char mountpoint[PATH_MAX], char *why, size
 	return error;
 }
 
+/* Not the first to be killed when memory is short. */
+static bool spare_from_oom(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, OOM_SCORE, strlen(OOM_SCORE)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
 void start_raise_limits(void)
 {
+	const struct rlimit memory = {RLIM_INFINITY, RLIM_INFINITY};
 	struct rlimit files;
 
-	if (getrlimit(RLIMIT_NOFILE, &files))
-		return;
-	files.rlim_cur = files.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &files))
-		log_debug("the limit of open files stays as it is: %s", strerror(errno));
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files))
+			log_debug("the limit of open files stays as it is: %s", strerror(errno));
+	}
+	/* all three are our children's, too: they may be what dirty pages are written to */
+	if (setrlimit(RLIMIT_MEMLOCK, &memory) || prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) ||
+	    !spare_from_oom())
+		log_warning("short of memory this host may wait for itself: what keeps that from "
+			    "happening is refused (%s); CAP_SYS_RESOURCE is needed",
+		    strerror(errno));
 }
 
 static bool is_out_of_reach(const char *path)

@@ -144,6 +144,8 @@ int jail_enter(enum kind kind, uid_t uid, gid_t gid)
 	if (!error)
 		error = confine_user(uid, gid, &limits);
 	if (!error)
+		confine_memory();
+	if (!error)
 		error = confine_filter(all.rules, all.count);
 	return error;
 }

@@ -6,7 +6,7 @@
 # From lamb's start to the end of the last process: attach, ext4 on a loop device, fio's checksums,
 # detach, attach, the same bytes, a clean stop, and a kernel that has nothing to complain about.
 #
-# programs: cmp fio fsck.ext4 losetup mkfs.ext4 sha256sum
+# programs: cmp fio fsck.ext4 losetup mkfs.ext4 pgrep sha256sum
 # modules: crc32c-intel crc32c_generic ext4 fuse loop
 set -u -o pipefail
 mnt=/mnt/sheep disk=/mnt/disk
