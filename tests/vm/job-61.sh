@@ -6,7 +6,7 @@
 # From lamb's start to the end of the last process: attach, ext4 on a loop device, fio's checksums,
 # detach, attach, the same bytes, a clean stop, and a kernel that has nothing to complain about.
 #
-# programs: cmp fio fsck.ext4 losetup mkfs.ext4 pgrep sha256sum
+# programs: awk cmp fio fsck.ext4 losetup mkfs.ext4 pgrep sha256sum
 # modules: crc32c-intel crc32c_generic ext4 fuse loop
 set -u -o pipefail
 mnt=/mnt/sheep disk=/mnt/disk
@@ -120,6 +120,10 @@ for pid in $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
 	grep -q '^CapEff:.0*$' "/proc/$pid/status" && grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" &&
 		grep -q '^Seccomp:.2$' "/proc/$pid/status" || fail "process $pid is not confined"
 done
+for pid in $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
+	[ "$(<"/proc/$pid/oom_score_adj")" = -900 ] && [ "$(awk '/^VmLck/ { print $2 }' "/proc/$pid/status")" -gt 1000 ] ||
+		fail "process $pid may be paged out or killed early"
+done
 step "two volumes are attached"
 
 must mkfs.ext4 -q -F "$mnt/volume/v1"
@@ -151,6 +155,24 @@ verify buffered "$disk/buffered" 16M --ioengine=psync --direct=0 --fsync=16 --ve
 loop_off
 order vdi/unmount v1
 step "the same after detach and attach, and fsck finds nothing"
+
+# more dirty pages than there is memory, all of which are written through processes that have no more themselves
+mkdir /cgroup
+mount -t cgroup2 none /cgroup && echo +memory >/cgroup/cgroup.subtree_control || fail "no memory cgroup"
+mkdir /cgroup/small && echo 120M >/cgroup/small/memory.max
+for pid in $$ "$sheepfs" $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
+	echo "$pid" >/cgroup/small/cgroup.procs
+done
+order vdi/mount v1
+loop_on "$mnt/volume/v1" --direct-io=on
+must dd if=/dev/zero of="$disk/zeros" bs=1M count=180
+must sync -f "$disk/zeros"
+[ "$(sha256sum <"$disk/noise")" = "$noise" ] || fail "other bytes after times of little memory"
+rm "$disk/zeros"
+loop_off
+order vdi/unmount v1
+echo $$ >/cgroup/cgroup.procs
+step "180 MiB of dirty pages in a group of 120 MiB"
 
 # v2 is left to it
 ends "$sheepfs" 30
