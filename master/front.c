@@ -215,6 +215,7 @@ static void on_ended(const char *words, void *arg)
 	if (!m->stop && !f->tree_ended && f->init_size && !f->resend)
 		log_error("this kernel cannot ask another front what one did not answer (Linux 6.9 "
 			  "can): the mounts end with it");
+	close_device(m);
 	m->front = NULL;
 	stop_front_ended(m, f->tree_ended, words);
 	event_free(f->starting);

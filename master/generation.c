@@ -133,6 +133,7 @@ static void note_refused(struct generation *g, const struct msg *m)
 
 static void note_settled(struct generation *g, const struct msg *m)
 {
+	g->volume->died = g->volume->died || m->body.settled.died;
 	if (past_settled(&g->volume->pasts, m->body.settled.past))
 		log_info("volume %s: generation %u is settled: %.*s", g->volume->shown,
 		    m->body.settled.past, SENTENCE_MAX, (const char *)m->tail);
@@ -203,13 +204,14 @@ bool generation_may_blame(const struct generation *g)
 	       exited_with(g, EXIT_BAD_MESSAGE);
 }
 
-/* A worker that never served has changed nothing, and of one that drained nothing is under way. */
+/* A worker that never served, or only read, has changed nothing, and of one that drained nothing is
+ * under way. */
 static void leave_past(struct generation *g)
 {
 	unsigned count = g->nr_kept;
 
 	g->nr_kept = 0;
-	if (g->is_ready && !exited_with(g, EXIT_DRAINED))
+	if (g->is_ready && !g->ready.read_only && !exited_with(g, EXIT_DRAINED))
 		past_add(&g->volume->pasts, g->number, g->epoch, g->target.text, g->kept, count);
 	else
 		close_fds(g->kept, count);
@@ -305,7 +307,8 @@ static void first_words(struct generation *g, const int *theirs)
 	    .vid = v->identity.vid,
 	    .lock = v->identity.lock,
 	    .fence_timeout = v->master->fence_timeout,
-	    .settle_all = v->state == VOLUME_SEEKING || v->settle_all};
+	    .settle_all = v->state == VOLUME_SEEKING || v->settle_all,
+	    .died = v->died};
 
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);

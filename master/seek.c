@@ -92,7 +92,7 @@ void seek_front_takes(struct volume *v)
 	if (v->state == VOLUME_MOUNTING && v->serving && generation_lives(&v->generation))
 		front_start_generation(v->master, v);
 	else if (*state_of(v) == VOLUME_RECOVERING && generation_lives(&v->generation) &&
-	    v->generation.is_ready && !v->generation.draining)
+		 v->generation.is_ready && !v->generation.draining)
 		go_on(v);
 	else if (*state_of(v) == VOLUME_FAILED)
 		front_fail_volume(v->master, v, -EIO, v->trouble);

@@ -21,7 +21,7 @@
 #define PROBE_LIMIT 3000 /* milliseconds that a living sheepfs has to answer */
 #define CLEAN_LIMIT 5000
 #define OOM_SCORE "-900\n" /* of -1000, never, to 1000, first */
-#define STALE_MAX 16 /* dead mounts one over the other */
+#define STALE_MAX 16       /* dead mounts one over the other */
 
 static const char *const programs[] = {"sheepfs-front", "sheepfs-worker"};
 

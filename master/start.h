@@ -15,8 +15,8 @@
 /* Returns 0 with the mount point's true name, or -errno with a sentence in why. */
 int start_check(const struct conf *c, char mountpoint[PATH_MAX], char *why, size_t why_size);
 
-/* Room for many volumes: descriptors.  And for times when memory is short: locked memory, no waiting
- * for writeback, not the first to be killed; our children inherit that. */
+/* Room for many volumes: descriptors.  And for times when memory is short: locked memory, no
+ * waiting for writeback, not the first to be killed; our children inherit that. */
 void start_raise_limits(void);
 
 /* The mount point, or a lamb's store, can only be reached by whoever may search every directory. */

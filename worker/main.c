@@ -35,9 +35,11 @@
 #include <time.h>
 
 #define DATA_CONNECTIONS 6
-#define RETRY_PAUSE 500  /* milliseconds until what the cluster could not do is asked again */
-#define LAST_WORDS 1000  /* milliseconds that they may take */
-#define SETTLE_FIRST 100 /* milliseconds that what is unsettled holds up the beginning */
+#define RETRY_PAUSE 500    /* milliseconds until what the cluster could not do is asked again */
+#define LAST_WORDS 1000    /* milliseconds that they may take */
+#define SETTLE_FIRST 100   /* milliseconds that what is unsettled holds up the beginning */
+#define SETTLE_SERVER 3000 /* ... when it is of this very daemon: has the cluster lost its locks?  \
+			    */
 #define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
 
 struct worker {
@@ -334,6 +336,8 @@ static void begin(struct worker *w)
 		return;
 	w->begun = true;
 	event_del(w->settle_first);
+	if (settle_cluster_restarted(w->settle))
+		serve_lock_is_lost(w->serve);
 	serve_begin(w->serve, settle_is_over(w->settle), w->died);
 }
 
@@ -347,7 +351,7 @@ static void on_settle_first(evutil_socket_t fd, short what, void *arg)
 static void on_settled(void *arg, uint32_t past, bool died, const char *sentence)
 {
 	struct worker *w = arg;
-	const struct msg_settled payload = {.past = past};
+	const struct msg_settled payload = {.past = past, .died = died};
 
 	w->died = w->died || died;
 	send_settled(w->master, w->volume, w->generation, &payload, sentence,
@@ -365,9 +369,13 @@ static const struct settle_calls settle_calls = {on_settled};
 /* What can be settled at once is settled before all else: then nothing has to wait for it later. */
 static void begin_soon(struct worker *w, const char *address)
 {
-	static const struct timeval first = {0, SETTLE_FIRST * 1000};
+	unsigned wait = SETTLE_FIRST;
+	struct timeval first;
 
 	settle_served(w->settle, address);
+	if (settle_concerns_server(w->settle))
+		wait = SETTLE_SERVER;
+	first = (struct timeval){wait / 1000, wait % 1000 * 1000};
 	if (settle_is_over(w->settle))
 		begin(w);
 	else if (!w->settle_all)
@@ -605,6 +613,7 @@ static void start_volume(struct worker *w, struct msg *m)
 		fatal("the payload memory cannot be used: %s", strerror(-error));
 	w->answers_due = event_new(w->base, -1, 0, on_answers_due, w);
 	w->settle_all = start->settle_all;
+	w->died = start->died;
 	w->try_again = evtimer_new(w->base, on_try_again, w);
 	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
 	w->settle =

@@ -554,6 +554,12 @@ static void on_opened(void *arg, int error, bool elsewhere, const char *sentence
 
 static const struct vdi_calls vdi_calls = {on_opened, on_locked};
 
+void serve_lock_is_lost(struct serve *s)
+{
+	s->vdi.was.lock = 0;
+	s->calls->locked(s->arg, 0);
+}
+
 void serve_begin(struct serve *s, bool settled, bool died)
 {
 	s->settled = settled;

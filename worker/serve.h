@@ -70,6 +70,10 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
  */
 void serve_begin(struct serve *s, bool settled, bool died);
 
+/* Before serve_begin(): the cluster has forgotten the lock that an earlier generation had; if it is
+ * locked now, it is by somebody else. */
+void serve_lock_is_lost(struct serve *s);
+
 /* Nothing of earlier generations can run any more. */
 void serve_settled(struct serve *s, bool died);
 

@@ -67,7 +67,7 @@ struct settle {
 	const struct settle_calls *calls;
 	void *arg;
 	uint64_t fence; /* milliseconds; 0: for ever */
-	bool begun, served, asking;
+	bool begun, served, asking, restarted;
 	char address[ADDRESS_TEXT_MAX + 1]; /* of the daemon that serves us */
 	struct event *tick;
 	TAILQ_HEAD(, past) pasts;
@@ -185,6 +185,8 @@ static bool search(struct past *p, const uint8_t *bytes, size_t n)
 
 /* ---- the ends of connections ---- */
 
+static void ask_history(struct settle *s);
+
 static unsigned still_open(const struct past *p)
 {
 	const struct link *l;
@@ -213,8 +215,10 @@ static void ended(struct link *l, int error)
 		if (p->witness)
 			link_end(p->witness);
 	} else if (witness) {
-		if (p->state != UNKNOWN && p->state != RESTING)
+		if (p->state != UNKNOWN && p->state != RESTING) {
 			p->state = DEAD;
+			ask_history(p->settle);
+		}
 	} else if (!still_open(p) && p->state == READING) {
 		p->state = ASKING;
 		ask(p);
@@ -292,14 +296,16 @@ static void on_history(struct history *h)
 		next = TAILQ_NEXT(p, link);
 		if (p->state != DEAD)
 			continue;
-		if (!strcmp(p->address, s->address) && h->epoch == p->epoch)
+		if (!strcmp(p->address, s->address) && h->epoch == p->epoch) {
+			s->restarted = true;
 			over(p, true,
 			    "the daemon at %s was started again and its cluster with it (epoch %u)",
 			    p->address, p->epoch);
-		else if (left_behind(h, p))
+		} else if (left_behind(h, p)) {
 			over(p, true,
 			    "the daemon at %s died, and the cluster went on without it (epoch %u)",
 			    p->address, h->epoch);
+		}
 	}
 	history_end(h);
 }
@@ -491,6 +497,21 @@ void settle_fence(struct settle *s, const char *address)
 			    "the daemon at %s will never run again, it was said (config/fenced)",
 			    p->address);
 	}
+}
+
+bool settle_concerns_server(const struct settle *s)
+{
+	const struct past *p;
+
+	TAILQ_FOREACH (p, &s->pasts, link)
+		if (!strcmp(p->address, s->address))
+			return true;
+	return false;
+}
+
+bool settle_cluster_restarted(const struct settle *s)
+{
+	return s->restarted;
 }
 
 bool settle_is_over(const struct settle *s)

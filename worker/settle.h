@@ -44,6 +44,13 @@ void settle_begin(struct settle *s);
 /* The daemon that serves us can be asked, and this is its address; copied. */
 void settle_served(struct settle *s, const char *address);
 
+/* Is a past not settled whose daemon had the address of the one that serves us?  If it died, all of
+ * the cluster may have been restarted, and that is soon known. */
+bool settle_concerns_server(const struct settle *s);
+
+/* Has the whole cluster been restarted since?  Then it has forgotten its locks (P 6.3). */
+bool settle_cluster_restarted(const struct settle *s);
+
 /* The daemon at this address will never run again, somebody says. */
 void settle_fence(struct settle *s, const char *address);
 

@@ -366,6 +366,28 @@ static void a_lost_lock_is_taken_again(void **state)
 	world_close(w);
 }
 
+/* ... and somebody else was quicker: nothing tells his lock from ours but that ours is lost. */
+static void a_lost_lock_may_be_taken(void **state)
+{
+	(void)state;
+	for (unsigned lost = 0; lost < 2; lost++) {
+		struct world *w = world_begin(64 * MIB, 22);
+		struct front *f = &w->front;
+
+		begun_and_lost(w);
+		f->lock_is_lost = lost;
+		run_until_ready(w);
+		assert_int_equal(f->is_ready, !lost);
+		assert_int_equal(f->locked, lost ? 0 : VID);
+		if (lost) {
+			assert_true(f->refused);
+			assert_int_equal(f->refusal, -EBUSY);
+		}
+		assert_true(w->v->locked);
+		world_close(w);
+	}
+}
+
 /* ---- making way ---- */
 
 static void hands_over(void **state)
@@ -432,6 +454,7 @@ int main(void)
 	    cmocka_unit_test(others_are_refused),
 	    cmocka_unit_test(a_grown_volume_keeps_its_size),
 	    cmocka_unit_test(a_lost_lock_is_taken_again),
+	    cmocka_unit_test(a_lost_lock_may_be_taken),
 	    cmocka_unit_test(hands_over),
 	    cmocka_unit_test(drains_with_an_unsettled_past),
 	};

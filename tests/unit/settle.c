@@ -383,6 +383,7 @@ static void it_came_back_meanwhile(void **state)
 	serve_cluster(r, 7);
 	assert_int_equal(r->settled[1], 1);
 	assert_int_equal(r->died[1], 1);
+	assert_false(settle_cluster_restarted(r->settle));
 }
 
 /* A later epoch alone proves nothing: somebody else may have left. */
@@ -422,11 +423,14 @@ static void a_cluster_that_waits_tells_nothing(void **state)
 	settle_served(r->settle, DEAD);
 	run(r, 1, 0.6);
 	assert_int_equal(r->settled[1], 0);
+	assert_true(settle_concerns_server(r->settle));
+	assert_false(settle_cluster_restarted(r->settle));
 	/* all of it is back, as it was: everybody was restarted */
 	r->result = SD_RES_SUCCESS;
 	run(r, 1, 2);
 	assert_int_equal(r->settled[1], 1);
 	assert_int_equal(r->died[1], 1);
+	assert_true(settle_cluster_restarted(r->settle));
 }
 
 static void a_reset_is_a_death_when_the_witness_is_gone(void **state)

@@ -141,6 +141,8 @@ void front_start(struct front *f, const char *name, const char *tag, uint32_t sn
 	f->is_ready = f->refused = f->ended = f->drained = f->handing_over = false;
 	f->serve = serve_open(&volume, &f->sim->daemon, &f->out, &f->in, &calls, f);
 	assert_non_null(f->serve);
+	if (f->lock_is_lost)
+		serve_lock_is_lost(f->serve);
 	serve_begin(f->serve, !f->unsettled, f->died);
 }
 
