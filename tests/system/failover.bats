@@ -80,6 +80,8 @@ lock_is_held() {
 	local begin
 	on_gateways
 	noise "$T/noise" 20000000
+	# so that no creation is under way when it hangs
+	dd if=/dev/zero of="$(volume one)" bs=1M count=64 oflag=direct conv=notrunc status=none
 	load_for 14
 	begin=$(now_ms)
 	kill -STOP "${REAL_PIDS[3]}"

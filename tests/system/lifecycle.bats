@@ -216,7 +216,8 @@ stop_background() {
 	for name in one two; do
 		attached "$name" 16M
 	done
-	client tail -f "$(volume two)"
+	# shellcheck disable=SC2016 # the inner shell's variable
+	client bash -c 'exec sleep 1000 <"$1"' holder "$(volume two)"
 	sleep 0.3
 	for name in one two; do
 		"$rawsheep" "$address" delete "$name"

@@ -146,7 +146,8 @@ released() {
 }
 
 @test "a failed volume that is in use stays, and is detached when it is free" {
-	client tail -f "$(volume one)"
+	# shellcheck disable=SC2016 # the inner shell's variable
+	client bash -c 'exec sleep 1000 <"$1"' holder "$(volume one)"
 	sleep 0.3
 	"$rawsheep" "$address" delete one
 	kill -KILL "$(worker_pid one)"
