@@ -16,6 +16,7 @@ setup() {
 }
 
 teardown() {
+	kill -CONT "$sheepfs_pid" 2>/dev/null || :
 	end_test
 }
 
@@ -181,6 +182,23 @@ released() {
 	attach one@behind
 	cmp -n 2000000 "$T/noise" "$(volume one@behind)"
 	cmp -n 2000000 "$(volume one@behind)" /dev/zero 6000000 0
+}
+
+@test "a lock that vanished with its cluster and is somebody else's now is not taken for ours" {
+	kill_lamb lamb
+	wait_until 10 grep -q 'volume one: generation 1 ended' "$sheepfs_log"
+	# too slow to be the first at the new one
+	kill -STOP "$sheepfs_pid"
+	start_lamb lamb
+	use_sheepfs other
+	wait_until 10 attach one
+	use_sheepfs mnt
+	kill -CONT "$sheepfs_pid"
+	wait_until 20 grep -q 'volume one has failed: .*locked' "$sheepfs_log"
+	fails_with 'Input/output error' dd if="$(volume one)" of=/dev/null bs=4k count=1
+	# and his lock is not released with it
+	detach one
+	refused vdi/mount one 'Device or resource busy' 'locked by another client'
 }
 
 @test "a volume that is locked by somebody else is busy" {
