@@ -246,7 +246,7 @@ answered() {
 @test "one that dies at once, time and again, is the last: the mounts end" {
 	local n
 	attached one 16M
-	for ((n = 0; n < 20; n++)); do
+	for ((n = 0; n < 300; n++)); do
 		if gone "$sheepfs_pid"; then
 			break
 		fi
