@@ -308,7 +308,8 @@ static void first_words(struct generation *g, const int *theirs)
 	    .lock = v->identity.lock,
 	    .fence_timeout = v->master->fence_timeout,
 	    .settle_all = v->state == VOLUME_SEEKING || v->settle_all,
-	    .died = v->died};
+	    .died = v->died,
+	    .refused = v->refused};
 
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);

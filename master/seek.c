@@ -77,7 +77,7 @@ static void go_on(struct volume *v)
 	v->lost = 0;
 	v->restarts++;
 	front_start_generation(v->master, v);
-	v->blames = v->settle_all = false;
+	v->blames = v->settle_all = v->refused = false;
 	status_note_failover(v, pause, v->trouble);
 	log_warning("volume %s goes on after %llu ms: generation %u, through %s", v->shown,
 	    (unsigned long long)pause, g->number, g->target.text);
@@ -172,6 +172,7 @@ static void on_dialled(int fd, void *arg)
 
 	v->dial = NULL;
 	if (fd < 0) {
+		v->refused = v->refused || fd == -ECONNREFUSED;
 		no_daemon(v, strerror(-fd));
 		return;
 	}

@@ -35,11 +35,12 @@
 #include <time.h>
 
 #define DATA_CONNECTIONS 6
-#define RETRY_PAUSE 500    /* milliseconds until what the cluster could not do is asked again */
-#define LAST_WORDS 1000    /* milliseconds that they may take */
-#define SETTLE_FIRST 100   /* milliseconds that what is unsettled holds up the beginning */
-#define SETTLE_SERVER 3000 /* ... when it is of this very daemon: has the cluster lost its locks?  \
-			    */
+#define RETRY_PAUSE 500  /* milliseconds until what the cluster could not do is asked again */
+#define LAST_WORDS 1000  /* milliseconds that they may take */
+#define SETTLE_FIRST 100 /* milliseconds that what is unsettled holds up the beginning */
+#define SETTLE_SERVER                                                                              \
+	3000 /* ... when it is of this very daemon: has the cluster lost its locks?                \
+	      */
 #define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
 
 struct worker {
@@ -63,6 +64,7 @@ struct worker {
 	struct vdi_identity was;
 	struct settle *settle; /* the earlier generations'; a volume's */
 	bool died;             /* a daemon of theirs */
+	bool refused;          /* a daemon has been away: it may have lost its locks */
 	bool settle_all;       /* nothing is begun before that */
 	struct event *try_again;
 	struct event *settle_first; /* pending while the beginning waits */
@@ -336,7 +338,8 @@ static void begin(struct worker *w)
 		return;
 	w->begun = true;
 	event_del(w->settle_first);
-	if (settle_cluster_restarted(w->settle))
+	/* a connection that broke without anybody's death looks like a restart, too */
+	if (settle_cluster_restarted(w->settle) && w->refused)
 		serve_lock_is_lost(w->serve);
 	serve_begin(w->serve, settle_is_over(w->settle), w->died);
 }
@@ -614,6 +617,7 @@ static void start_volume(struct worker *w, struct msg *m)
 	w->answers_due = event_new(w->base, -1, 0, on_answers_due, w);
 	w->settle_all = start->settle_all;
 	w->died = start->died;
+	w->refused = start->refused;
 	w->try_again = evtimer_new(w->base, on_try_again, w);
 	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
 	w->settle =

@@ -341,21 +341,6 @@ stop_background() {
 	nothing_left
 }
 
-@test "the front's end ends the mounts, and the master says so" {
-	local status=0
-	start_sheepfs "$address"
-	attached one 16M
-	client tail -f "$(volume one)"
-	sleep 0.2
-	kill -KILL "$(front_pid)"
-	wait_until 10 gone "$sheepfs_pid"
-	wait "$sheepfs_pid" || status=$?
-	[ "$status" != 0 ] && [ "$status" -lt 128 ]
-	nothing_left
-	logged front
-	kill "$client" 2>/dev/null || :
-}
-
 @test "the cluster worker's end disturbs nobody, and the next command has a new one" {
 	start_sheepfs "$address"
 	attached one 16M

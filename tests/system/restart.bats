@@ -355,7 +355,7 @@ lock_is_ours() {
 	stop_writer
 	last=$(cat "$T/acked")
 	holds "$(volume one)" "$last" "$last"
-	grep 'volume one: somebody else took a snapshot of it' "$sheepfs_log"
+	grep 'volume one: it was made a snapshot' "$sheepfs_log"
 	never_failed
 	detach one
 	attach one
