@@ -40,6 +40,8 @@ static void on_locked(struct call *call)
 		finish(s);
 		return;
 	}
+	if (result == SD_RES_VDI_LOCKED)
+		s->locked(s->arg, 0);
 	snprintf(why, sizeof why,
 	    "volume %s goes on as vid %x after its snapshot, but its lock was not to be had (%s, "
 	    "vid %x): another client may have taken it in that moment",
@@ -58,7 +60,8 @@ static void on_released(struct call *call)
 		log_warning("volume %s: the lock of its snapshot (vid %x) was not released: %s",
 		    s->vdi->shown, s->snapshot.vid, sheep_result_name(call->rsp.result));
 	s->vdi->locked = false;
-	s->locked(s->arg, 0);
+	/* said before it is asked for: should we die now, the next one finds it locked, by us */
+	s->locked(s->arg, s->vdi->vid);
 	memcpy(s->block.name, s->vdi->block.name, sizeof s->block.name);
 	vdi_call_lock(&s->call, &s->block, on_locked, s);
 	daemon_submit(s->daemon, &s->call);

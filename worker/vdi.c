@@ -289,7 +289,8 @@ static void on_old_released(struct call *call)
 	read_header(v);
 }
 
-/* The lock belongs to the vid; of our own the cluster says that it is locked (P 6.3). */
+/* The lock belongs to the vid; of our own the cluster says that it is locked (P 6.3).  Who asks for
+ * one says so before: should we die now, the next one finds it locked, by us. */
 static void on_lock_again(struct call *call)
 {
 	struct vdi *v = call->owner;
@@ -303,13 +304,14 @@ static void on_lock_again(struct call *call)
 	}
 	if (v->abandoned)
 		finish(v, -ESHUTDOWN, false, "volume %s is not wanted any more", v->shown);
-	else if (!v->locked)
+	else if (!v->locked) {
+		v->calls->locked(v->arg, v->was.lock);
 		lookup_refuse(v, result, vid);
-	else if (vid != v->vid)
+	} else if (vid != v->vid)
 		finish(
 		    v, -EAGAIN, true, "volume %s is just being changed by somebody else", v->shown);
-	else if (v->was.lock && v->was.lock != v->vid) {
-		vdi_call_release(&v->call, v->was.lock, on_old_released, v);
+	else if (v->was.vid != v->vid && v->was.lock) {
+		vdi_call_release(&v->call, v->was.vid, on_old_released, v);
 		daemon_submit(v->daemon, &v->call);
 	} else {
 		read_header(v);
@@ -338,6 +340,7 @@ static void on_followed(struct follow *f)
 		return;
 	}
 	v->locking = true;
+	v->calls->locked(v->arg, v->vid);
 	vdi_call_lock(&v->call, &v->block, on_lock_again, v);
 	daemon_submit(v->daemon, &v->call);
 }
