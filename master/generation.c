@@ -293,7 +293,7 @@ static int start_process(struct generation *g)
 	return process_start(master_of(g), &g->process, &plan);
 }
 
-static void first_words(struct generation *g, const int *theirs)
+static int first_words(struct generation *g, const int *theirs)
 {
 	const struct volume *v = g->volume;
 	struct msg_start_volume start = {.uid = g->uid,
@@ -307,14 +307,14 @@ static void first_words(struct generation *g, const int *theirs)
 	    .vid = v->identity.vid,
 	    .lock = v->identity.lock,
 	    .fence_timeout = v->master->fence_timeout,
-	    .settle_all = v->state == VOLUME_SEEKING || v->settle_all,
+	    .settle_all = v->state == VOLUME_SEEKING || v->settling || v->settle_all,
 	    .died = v->died,
 	    .refused = v->refused};
 
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);
 	send_start_volume(g->process.chan, v->number, g->number, &start, NULL, 0, theirs);
-	past_give(&v->pasts, g->process.chan, v->number, g->number);
+	return past_give(&v->pasts, g->process.chan, v->number, g->number);
 }
 
 static void renew(struct generation *g, struct volume *v, const struct target *target)
@@ -345,8 +345,16 @@ int generation_start(struct volume *v, const struct target *target, int fd)
 		close(fd);
 		return error;
 	}
-	first_words(g, theirs);
-	give_connection(g, fd);
+	error = first_words(g, theirs);
+	if (!error) {
+		give_connection(g, fd);
+		return 0;
+	}
+	/* without a daemon it does nothing, and it ends as any other */
+	close(fd);
+	log_error(
+	    "volume %s: what is not settled cannot be handed on: %s", v->shown, strerror(-error));
+	generation_kill(g, "it was not given all that is not settled");
 	return 0;
 }
 

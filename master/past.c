@@ -52,7 +52,7 @@ bool past_add(struct past_list *list, uint32_t number, uint32_t epoch, const cha
 	return true;
 }
 
-void past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation)
+int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation)
 {
 	const struct past *p;
 
@@ -63,13 +63,12 @@ void past_give(const struct past_list *list, struct chan *c, uint32_t volume, ui
 			int fd = fcntl(p->fds[i], F_DUPFD_CLOEXEC, 4);
 
 			if (fd < 0)
-				log_error("a connection to %s cannot be settled: %s", p->address,
-				    strerror(errno));
-			else
-				send_past(c, volume, generation, &payload, p->address,
-				    strlen(p->address), &fd);
+				return -errno;
+			send_past(
+			    c, volume, generation, &payload, p->address, strlen(p->address), &fd);
 		}
 	}
+	return 0;
 }
 
 bool past_settled(struct past_list *list, uint32_t number)

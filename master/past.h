@@ -35,8 +35,9 @@ TAILQ_HEAD(past_list, past);
 bool past_add(struct past_list *list, uint32_t number, uint32_t epoch, const char *address,
     const int *fds, unsigned count);
 
-/* Gives duplicates of all to a new generation. */
-void past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation);
+/* Gives duplicates of all to a new generation.  Returns 0 or -errno: it was not given all, and must
+ * not believe that it was. */
+int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation);
 
 /* The one with that number is settled. Returns false when there is none. */
 bool past_settled(struct past_list *list, uint32_t number);

@@ -148,7 +148,7 @@ static void choose(struct volume *v, const struct policy_event *e, const char *w
 			fail(v, words);
 		return;
 	}
-	if (past_count(&v->pasts) >= PASTS_MAX && v->state != VOLUME_ENDING) {
+	if (past_count(&v->pasts) >= PASTS_MAX && v->state != VOLUME_ENDING && !is_first(v)) {
 		fail(v, "too many daemons that it had are not settled");
 		return;
 	}

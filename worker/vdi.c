@@ -289,6 +289,15 @@ static void on_old_released(struct call *call)
 	read_header(v);
 }
 
+/* The VDI whose lock nobody needs any more, once that of the volume is ours; 0: there is none.  An
+ * earlier one may have died before it gave it back, or have asked for the next already. */
+static uint32_t old_lock(const struct vdi *v)
+{
+	uint32_t old = v->was.lock == v->vid ? v->was.vid : v->was.lock;
+
+	return old == v->vid ? 0 : old;
+}
+
 /* The lock belongs to the vid; of our own the cluster says that it is locked (P 6.3).  Who asks for
  * one says so before: should we die now, the next one finds it locked, by us. */
 static void on_lock_again(struct call *call)
@@ -310,8 +319,8 @@ static void on_lock_again(struct call *call)
 	} else if (vid != v->vid)
 		finish(
 		    v, -EAGAIN, true, "volume %s is just being changed by somebody else", v->shown);
-	else if (v->was.vid != v->vid && v->was.lock) {
-		vdi_call_release(&v->call, v->was.vid, on_old_released, v);
+	else if (old_lock(v)) {
+		vdi_call_release(&v->call, old_lock(v), on_old_released, v);
 		daemon_submit(v->daemon, &v->call);
 	} else {
 		read_header(v);

@@ -208,6 +208,27 @@ static void a_snapshot_is_followed(void **state)
 	world_close(w);
 }
 
+/* It had taken a snapshot itself, and died before it gave the lock of that back. */
+static void an_old_lock_is_given_back(void **state)
+{
+	struct world *w = world_begin(64 * MIB, 22);
+	struct front *f = &w->front;
+	struct sim_vdi *v;
+
+	(void)state;
+	begun_and_lost(w);
+	v = succeed(w, w->v, SECOND, 77);
+	f->was.vid = SECOND;
+	f->was.create_time = 77;
+	assert_int_equal(f->was.lock, VID);
+	run_until_ready(w);
+	assert_true(f->is_ready);
+	assert_int_equal(f->locked, SECOND);
+	assert_true(v->locked);
+	assert_false(w->v->locked);
+	world_close(w);
+}
+
 static void several_snapshots_are_followed(void **state)
 {
 	struct world *w = world_begin(64 * MIB, 22);
@@ -450,6 +471,7 @@ int main(void)
 	    cmocka_unit_test(index_is_read_again),
 	    cmocka_unit_test(index_is_written_again_after_a_death),
 	    cmocka_unit_test(a_snapshot_is_followed),
+	    cmocka_unit_test(an_old_lock_is_given_back),
 	    cmocka_unit_test(several_snapshots_are_followed),
 	    cmocka_unit_test(others_are_refused),
 	    cmocka_unit_test(a_grown_volume_keeps_its_size),
