@@ -13,6 +13,7 @@
 #include "master/mount.h"
 #include "master/mountinfo.h"
 #include "master/seek.h"
+#include "master/state.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -81,16 +82,21 @@ void attach_begin(struct master *m, struct command *c)
 		revive(v, c);
 		return;
 	}
+	if (v && c->again) {
+		command_answer(c, 0, "volume %s is attached", c->shown);
+		return;
+	}
 	if (v) {
 		command_answer(c, -EEXIST, "volume %s is attached already%s", c->shown,
 		    v->lingers ? ": it was unmounted lazily and is still in use" : "");
 		return;
 	}
-	v = volume_new(m, c);
+	v = volume_new(m, m->last_volume + 1, &c->name);
 	if (!v) {
 		command_answer(c, -ENOMEM, "volume %s was not attached: out of memory", c->shown);
 		return;
 	}
+	v->attach = c;
 	if (mount_volume_path(m->mountpoint, v->shown, v->path)) {
 		detach_after(v, -ENAMETOOLONG,
 		    "volume %.80s... was not attached: its name, written with %%XX, is longer "
@@ -160,12 +166,16 @@ void attach_ready(struct volume *v)
 void attach_init_received(struct volume *v)
 {
 	struct command *c = v->attach;
+	char name[NOTIFY_NAME_MAX];
 
 	if (v->state != VOLUME_MOUNTING || !v->serving)
 		return;
+	state_device_name(name, v->number);
+	notify_keep(name, v->device);
 	v->state = VOLUME_READY;
 	volume_clear_timer(v);
 	v->attach = NULL;
+	state_save(v->master);
 	log_debug("volume %s: connection %u, generation %u", v->shown, v->connection,
 	    v->generation.number);
 	command_answer(c, 0, "%s", v->generation.sentence);

@@ -7,6 +7,7 @@
 #include "ipc/log.h"
 #include "master/command.h"
 #include "master/dial.h"
+#include "master/handover.h"
 #include "master/nodes.h"
 #include "master/process.h"
 #include "master/stop.h"
@@ -350,6 +351,7 @@ static void on_ended(const char *words, void *arg)
 	settle_sent_orders(c, words);
 	if (c->stopping) {
 		stop_turn(c->master);
+		handover_turn(c->master);
 		return;
 	}
 	if (c->state != IDLE)
@@ -542,6 +544,13 @@ void cluster_stop(struct master *m)
 		send_drain(c->process.chan, 0, 0, &payload, NULL, 0, NULL);
 	}
 	process_kill_later(&c->process, STOP_LIMIT, "it did not finish in time");
+}
+
+void cluster_go_on(struct master *m)
+{
+	m->cluster->stopping = false;
+	m->cluster->state = IDLE;
+	cluster_start(m);
 }
 
 void cluster_kill(struct master *m, const char *why)

@@ -33,6 +33,8 @@ void cluster_elsewhere(struct master *m);
 void cluster_stop(struct master *m);
 void cluster_kill(struct master *m, const char *why);
 
+/* After cluster_stop(): there is no end after all. */
+void cluster_go_on(struct master *m);
 bool cluster_lives(const struct master *m);
 
 void cluster_close(struct master *m);

@@ -9,7 +9,9 @@
 #include "master/cluster.h"
 #include "master/detach.h"
 #include "master/front.h"
+#include "master/handover.h"
 #include "master/snapshot.h"
+#include "master/state.h"
 #include "master/status.h"
 #include "master/targets.h"
 #include "master/volume.h"
@@ -21,16 +23,7 @@
 #include <string.h>
 
 #define COMMANDS_MAX 512
-#define RESULTS_MAX 64 /* the latest are kept, for who asks again */
-
-/* How a change ended.  When the front dies before its caller is told, the kernel asks the next
- * front to do it again. */
-struct result {
-	STAILQ_ENTRY(result) next;
-	uint64_t number;
-	int error;
-	char sentence[];
-};
+#define RESULTS_MAX COMMANDS_MAX /* the latest are kept, for who asks again */
 
 static const char *const verb_names[] = {
     [VERB_MOUNT] = "mount",
@@ -53,28 +46,40 @@ static const char *const verb_names[] = {
     [VERB_ABORT] = "abort",
 };
 
-static bool is_change(enum verb verb)
+static struct result *add_result(struct master *m, uint64_t number, const char *sentence)
 {
-	return verb >= VERB_MOUNT && verb <= VERB_CLONE;
-}
-
-static void keep_result(struct command *c, int error, const char *sentence)
-{
-	struct master *m = c->master;
-	struct result *r = malloc(sizeof *r + strlen(sentence) + 1), *first;
+	struct result *r = calloc(1, sizeof *r + strlen(sentence) + 1), *first;
 
 	if (!r)
-		return;
-	r->number = c->number;
-	r->error = error;
+		return NULL;
+	r->number = number;
 	memcpy(r->sentence, sentence, strlen(sentence) + 1);
 	STAILQ_INSERT_TAIL(&m->results, r, next);
 	if (++m->nr_results <= RESULTS_MAX)
-		return;
+		return r;
 	first = STAILQ_FIRST(&m->results);
 	STAILQ_REMOVE_HEAD(&m->results, next);
 	m->nr_results--;
 	free(first);
+	return r;
+}
+
+void command_remember(struct master *m, uint64_t number, int error, const char *sentence)
+{
+	struct result *r = add_result(m, number, sentence);
+
+	if (r)
+		r->error = error;
+}
+
+void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid)
+{
+	struct result *r = add_result(m, number, "");
+
+	if (!r)
+		return;
+	r->unfinished = true;
+	r->vid = vid;
 }
 
 void command_forget_results(struct master *m)
@@ -97,12 +102,39 @@ static bool is_known(struct master *m, uint64_t number)
 		if (c->number == number)
 			return true;
 	STAILQ_FOREACH (r, &m->results, next) {
-		if (r->number != number)
+		if (r->number != number || r->unfinished)
 			continue;
 		front_answer(m, number, r->error, r->sentence);
 		return true;
 	}
 	return false;
+}
+
+/* The master before us had begun it: whoever does it now looks first. */
+static void take_up(struct command *c)
+{
+	struct result *r;
+
+	STAILQ_FOREACH (r, &c->master->results, next) {
+		if (r->number != c->number || !r->unfinished)
+			continue;
+		c->again = true;
+		c->vid = r->vid;
+		STAILQ_REMOVE(&c->master->results, r, result, next);
+		c->master->nr_results--;
+		free(r);
+		return;
+	}
+}
+
+bool command_none_runs(const struct master *m)
+{
+	const struct command *c;
+
+	TAILQ_FOREACH (c, &m->commands, link)
+		if (c->running)
+			return false;
+	return true;
 }
 
 static void forget(struct command *c)
@@ -119,6 +151,7 @@ static void forget(struct command *c)
 void command_answer(struct command *c, int error, const char *format, ...)
 {
 	char sentence[SENTENCE_MAX];
+	struct master *m;
 	va_list ap;
 
 	va_start(ap, format);
@@ -128,13 +161,16 @@ void command_answer(struct command *c, int error, const char *format, ...)
 		log_info("%s", sentence);
 		return;
 	}
-	if (is_change(c->verb) || c->set || c->verb == VERB_ABORT)
+	m = c->master;
+	if (command_is_change(c) || c->set || c->verb == VERB_ABORT) {
 		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
 		    c->uid, sentence);
-	if (is_change(c->verb) || c->set || c->verb == VERB_ABORT)
-		keep_result(c, error, sentence);
-	front_answer(c->master, c->number, error, sentence);
+		command_remember(m, c->number, error, sentence);
+		state_save(m);
+	}
+	front_answer(m, c->number, error, sentence);
 	forget(c);
+	handover_turn(m);
 }
 
 void command_answer_table(struct command *c, int fd)
@@ -190,7 +226,7 @@ static bool must_wait(const struct command *c)
 	TAILQ_FOREACH (other, &c->master->commands, link) {
 		if (other == c)
 			return false;
-		if (is_change(c->verb) && is_change(other->verb) && concern_same(other, c))
+		if (command_is_change(c) && command_is_change(other) && concern_same(other, c))
 			return true;
 	}
 	return false;
@@ -202,9 +238,21 @@ static void unmount(struct command *c)
 
 	if (v)
 		detach_begin(v, c);
+	else if (c->again)
+		command_answer(c, 0, "volume %s is detached", c->shown);
 	else
 		command_answer(c, -ENOENT,
 		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
+}
+
+/* Whether the cluster has done it nobody can say any more. */
+static void order(struct command *c)
+{
+	if (c->again)
+		command_answer(c, -EIO,
+		    "sheepfs was restarted before it was answered; vdi/list shows what was done");
+	else
+		cluster_order(c->master, c);
 }
 
 static void snapshot(struct command *c)
@@ -212,7 +260,7 @@ static void snapshot(struct command *c)
 	struct volume *v = snapshot_of(c);
 
 	if (!v)
-		cluster_order(c->master, c);
+		order(c);
 	else if (v->state == VOLUME_READY)
 		snapshot_begin(v, c);
 	else
@@ -298,6 +346,8 @@ static void run(struct command *c)
 	struct master *m = c->master;
 
 	c->running = true;
+	if (command_is_change(c))
+		state_save(m);
 	switch (c->verb) {
 	case VERB_MOUNT:
 		attach_begin(m, c);
@@ -310,6 +360,8 @@ static void run(struct command *c)
 		break;
 	case VERB_CREATE:
 	case VERB_CLONE:
+		order(c);
+		break;
 	case VERB_LIST:
 	case VERB_CLUSTER_INFO:
 	case VERB_NODE_LIST:
@@ -357,6 +409,8 @@ static struct command *next_waiting(struct master *m)
 {
 	struct command *c;
 
+	if (m->handover)
+		return NULL; /* the next sheepfs is asked */
 	TAILQ_FOREACH (c, &m->commands, link)
 		if (!c->running && !must_wait(c))
 			return c;
@@ -442,7 +496,8 @@ void command_receive(struct master *m, const struct msg *message)
 		    "too many commands are pending; nothing was changed, try again later");
 		return;
 	}
-	if (is_change(c->verb) && !c->name.name[0])
+	take_up(c);
+	if (command_is_change(c) && !c->name.name[0])
 		command_answer(c, -EINVAL, "the name is empty; nothing was changed");
 	else if (!refuse_twice(c))
 		command_run_waiting(m);

@@ -18,6 +18,8 @@ struct command {
 	uint64_t number; /* the kernel's */
 	enum verb verb;
 	bool running; /* else it waits for another one on this name */
+	bool again;   /* an earlier master had begun it */
+	uint32_t vid; /* of the volume whose snapshot that was to be, then */
 	struct name name;
 	char shown[NAME_SHOWN_SIZE];
 	uint64_t size;
@@ -27,6 +29,23 @@ struct command {
 	uint32_t uid;
 	char *text; /* what was written, where it is for the master to read; NULL */
 };
+
+/* How a change ended.  When the front or we die before its caller is told, the kernel asks for it
+ * again. */
+struct result {
+	STAILQ_ENTRY(result) next;
+	uint64_t number;
+	bool unfinished; /* the master before us had begun it */
+	uint32_t vid;    /* unfinished: as in struct command */
+	int error;
+	char sentence[];
+};
+
+/* Does it change volumes: is it done once, whoever dies? */
+static inline bool command_is_change(const struct command *c)
+{
+	return c->verb >= VERB_MOUNT && c->verb <= VERB_CLONE;
+}
 
 /* Is it answered by a table, and changes nothing? */
 static inline bool command_is_table(const struct command *c)
@@ -50,6 +69,13 @@ void command_run_waiting(struct master *m);
 
 /* sheepfs is about to end: answers all that have not begun. */
 void command_refuse_waiting(struct master *m);
+
+/* None has begun and is not answered. */
+bool command_none_runs(const struct master *m);
+
+/* What the master before us had done, or begun. */
+void command_remember(struct master *m, uint64_t number, int error, const char *sentence);
+void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid);
 
 /* The master ends. */
 void command_forget_results(struct master *m);

@@ -160,6 +160,7 @@ SWITCH(foreground)
 SWITCH(debug)
 SWITCH(page_cache)
 SWITCH(object_cache)
+SWITCH(replace)
 SWITCH(help)
 SWITCH(version)
 
@@ -193,6 +194,10 @@ static const struct conf_option options[] = {
 	set_page_cache},
     {'o', "objectcache", NULL, "have daemons before 1.0 cache objects (config/object_cache)",
 	set_object_cache},
+    {0, "replace", NULL,
+	"take the place of the sheepfs that serves MOUNTPOINT, to upgrade it or to\n"
+	"change options: volumes stay mounted, their users wait a moment",
+	set_replace},
     {'f', "foreground", NULL, "stay in the foreground", set_foreground},
     {'d', "debug", NULL, "log every message between the processes but I/O; implies -f", set_debug},
     {'h', "help", NULL, "this text", set_help},

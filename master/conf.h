@@ -22,6 +22,7 @@ struct conf {
 	bool foreground;
 	bool debug;
 	bool help, version;
+	bool replace;                  /* the sheepfs that serves the mount point */
 	bool page_cache, object_cache; /* what the knobs begin with */
 	unsigned timeout;              /* seconds that an attach or a detach may take */
 	unsigned io_timeout;           /* seconds that a caller waits for I/O; 0: for ever */

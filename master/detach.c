@@ -9,11 +9,13 @@
 #include "master/command.h"
 #include "master/errand.h"
 #include "master/front.h"
+#include "master/handover.h"
 #include "master/locks.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
 #include "master/seek.h"
 #include "master/snapshot.h"
+#include "master/state.h"
 #include "master/stop.h"
 #include "master/volume.h"
 
@@ -46,9 +48,15 @@ static void start_umount(struct volume *v, bool lazy, void (*done)(int, const ch
 
 static void close_device(struct volume *v)
 {
-	if (v->device >= 0)
-		close(v->device);
+	char name[NOTIFY_NAME_MAX];
+
+	if (v->device < 0)
+		return;
+	close(v->device);
 	v->device = -1;
+	state_save(v->master);
+	state_device_name(name, v->number);
+	notify_drop(name);
 }
 
 /* We and the front close its device, which ends the connection everywhere, for whoever still uses
@@ -255,15 +263,21 @@ static bool step_settle(struct volume *v)
 	return v->dial || event_pending(v->pause, EV_TIMEOUT, NULL);
 }
 
+static void leave_lock(struct volume *v)
+{
+	uint32_t vid = v->identity.lock;
+
+	v->identity.lock = 0;
+	locks_left(v->master, &v->name, v->shown, vid);
+}
+
 /* A lock that a worker left is released first, so that the next attach finds none. */
 static bool step_lock(struct volume *v)
 {
-	if (!TAILQ_EMPTY(&v->pasts)) {
+	if (!TAILQ_EMPTY(&v->pasts))
 		past_leave(v);
-	} else if (v->identity.lock) {
-		locks_left(v->master, &v->name, v->shown, v->identity.lock);
-		v->identity.lock = 0;
-	}
+	else if (v->identity.lock)
+		leave_lock(v);
 	if (v->lock_is_late || !locks_hold_up(v->master, &v->name))
 		return false;
 	set_lock_timer(v);
@@ -291,6 +305,7 @@ static void finish(struct volume *v)
 		command_answer(detach, 0, "volume %s is detached", shown);
 	command_run_waiting(m);
 	stop_turn(m);
+	handover_turn(m);
 }
 
 void detach_turn(struct volume *v)
@@ -441,18 +456,15 @@ void detach_front_ended(struct volume *v)
 	}
 }
 
-void detach_generation_ended(struct volume *v, const char *words)
+static void after_generation(struct volume *v, const char *words)
 {
 	struct generation *g = &v->generation;
 
-	snapshot_worker_ended(v, words);
 	switch (v->state) {
 	case VOLUME_SEEKING:
 		/* it was locked, and never used */
-		if (v->identity.lock && !v->identity.vid) {
-			locks_left(v->master, &v->name, v->shown, v->identity.lock);
-			v->identity.lock = 0;
-		}
+		if (v->identity.lock && !v->identity.vid)
+			leave_lock(v);
 		seek_after(v, words);
 		break;
 	case VOLUME_MOUNTING:
@@ -470,4 +482,13 @@ void detach_generation_ended(struct volume *v, const char *words)
 	default:
 		seek_after(v, words);
 	}
+}
+
+void detach_generation_ended(struct volume *v, const char *words)
+{
+	struct master *m = v->master;
+
+	snapshot_worker_ended(v, words);
+	after_generation(v, words);
+	handover_turn(m);
 }

@@ -9,9 +9,12 @@
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
+#include "master/handover.h"
 #include "master/lamb.h"
 #include "master/process.h"
+#include "master/replace.h"
 #include "master/seek.h"
+#include "master/state.h"
 #include "master/stop.h"
 #include "master/volume.h"
 
@@ -31,11 +34,9 @@ struct front {
 	bool serves;
 	bool takes; /* it knows the volumes */
 	bool tree_ended;
-	uint32_t incarnation;
-	time_t started; /* the first one: what the tree's files show as their times */
-	bool resend;    /* the kernel asks the next one what this one did not answer */
-	uint8_t init[INIT_REQUEST_MAX];
-	size_t init_size;
+	bool announced;   /* one of ours has served */
+	bool leaves_tree; /* its end was asked for, and the tree's connection stays */
+	struct front_memory memory;
 	uint64_t since; /* milliseconds: when it was started */
 	unsigned early; /* in a row that died early */
 };
@@ -54,9 +55,11 @@ static struct chan *volumes_of(const struct master *m)
 /* The front has the only other descriptor of the device: without both the connection ends. */
 static void close_device(struct master *m)
 {
-	if (m->device >= 0)
-		close(m->device);
+	if (m->device < 0)
+		return;
+	close(m->device);
 	m->device = -1;
+	notify_drop(STATE_TREE_NAME);
 }
 
 bool front_lives(const struct master *m)
@@ -81,12 +84,21 @@ void front_kill(struct master *m, const char *why)
 		process_kill(&m->front->process, why);
 }
 
+void front_end_for_successor(struct master *m)
+{
+	m->front->leaves_tree = true;
+	process_kill(&m->front->process, "another sheepfs goes on");
+}
+
 /* ---- what it says ---- */
 
 void front_announce(struct master *m)
 {
-	if (m->front && m->front->serves && lamb_all_serve(m))
-		announce_served();
+	if (!m->front || !m->front->serves || !lamb_all_serve(m))
+		return;
+	notify_ready("serving");
+	replace_served();
+	announce_served();
 }
 
 static void tree_serves(struct master *m)
@@ -97,8 +109,9 @@ static void tree_serves(struct master *m)
 		return;
 	f->serves = true;
 	event_del(f->starting);
-	if (f->incarnation > 1)
+	if (f->announced)
 		return;
+	f->announced = true;
 	log_info("%s is served by process %d", m->mountpoint, (int)getpid());
 	front_announce(m);
 }
@@ -124,9 +137,21 @@ static void volume_message(struct master *m, const struct msg *message)
 	} else if (message->id == MSG_ATTRIBUTES) {
 		v->attributes = message->body.attributes;
 		v->owned = true;
+		state_save(m);
 	} else if (message->generation == v->generation.number) {
 		generation_blame(&v->generation, (const char *)message->tail);
 	}
+}
+
+static void tree_init_received(struct master *m, const struct msg *message)
+{
+	struct front_memory *memory = &m->front->memory;
+
+	save_init(memory->init, &memory->init_size, message);
+	memory->resend = message->body.init_received.resend;
+	notify_keep(STATE_TREE_NAME, m->device);
+	state_save(m);
+	tree_serves(m);
 }
 
 /* It may show what there is, and then read what the kernel has for it. */
@@ -147,7 +172,7 @@ static void begin(struct master *m)
 	TAILQ_FOREACH (v, &m->volumes, link)
 		seek_front_takes(v);
 	send_read_tree(chan_of(m), 0, 0, &payload, NULL, 0, NULL);
-	if (m->front->init_size)
+	if (m->front->memory.init_size)
 		tree_serves(m);
 }
 
@@ -161,9 +186,7 @@ static void on_message(struct msg *message, void *arg)
 		break;
 	case MSG_INIT_RECEIVED:
 		if (!message->volume) {
-			save_init(m->front->init, &m->front->init_size, message);
-			m->front->resend = message->body.init_received.resend;
-			tree_serves(m);
+			tree_init_received(m, message);
 		} else {
 			volume_message(m, message);
 		}
@@ -193,15 +216,14 @@ static bool succeed(struct master *m, const char *words)
 	struct volume *v;
 
 	f->early = f->serves && generation_now() - f->since >= EARLY ? 0 : f->early + 1;
-	if (m->stop || f->tree_ended || m->device < 0 || !f->init_size || !f->resend ||
-	    f->early >= EARLY_MAX)
+	if (m->stop || f->tree_ended || m->device < 0 || !f->memory.init_size ||
+	    !f->memory.resend || f->early >= EARLY_MAX)
 		return false;
-	log_warning("front %u ended: %s; callers wait for the next one", f->incarnation, words);
+	log_warning(
+	    "front %u ended: %s; callers wait for the next one", f->memory.incarnation, words);
 	TAILQ_FOREACH (v, &m->volumes, link)
 		detach_front_lost(v);
-	f->incarnation++;
-	f->serves = f->takes = false;
-	return !start(m);
+	return !front_start_next(m);
 }
 
 static void on_ended(const char *words, void *arg)
@@ -210,9 +232,13 @@ static void on_ended(const char *words, void *arg)
 	struct front *f = m->front;
 
 	event_del(f->starting);
+	if (m->handover && f->leaves_tree) {
+		handover_turn(m);
+		return;
+	}
 	if (succeed(m, words))
 		return;
-	if (!m->stop && !f->tree_ended && f->init_size && !f->resend)
+	if (!m->stop && !f->tree_ended && f->memory.init_size && !f->memory.resend)
 		log_error("this kernel cannot ask another front what one did not answer (Linux 6.9 "
 			  "can): the mounts end with it");
 	close_device(m);
@@ -243,8 +269,8 @@ static int start(struct master *m)
 	struct front *f = m->front;
 	const struct msg_start_front payload = {.uid = m->conf->uid_first,
 	    .gid = m->conf->uid_first,
-	    .started = (uint64_t)f->started,
-	    .incarnation = f->incarnation};
+	    .started = f->memory.started,
+	    .incarnation = f->memory.incarnation};
 	const struct timeval limit = {m->conf->timeout, 0};
 	int device = fcntl(m->device, F_DUPFD_CLOEXEC, 4);
 	int error = device < 0 ? -errno : process_start(m, &f->process, &plan);
@@ -254,34 +280,66 @@ static int start(struct master *m)
 			close(device);
 		return error;
 	}
+	f->memory.pid = f->process.child.pid;
+	replace_tell_front(f->memory.pid);
+	state_save(m);
 	f->since = generation_now();
 	event_add(f->starting, &limit);
-	send_start_front(f->process.chan, 0, 0, &payload, f->init, f->init_size, &device);
+	send_start_front(
+	    f->process.chan, 0, 0, &payload, f->memory.init, f->memory.init_size, &device);
 	return 0;
+}
+
+/* Frees it, and closes the tree's device. */
+static void forget(struct master *m)
+{
+	close_device(m);
+	if (m->front && m->front->starting)
+		event_free(m->front->starting);
+	free(m->front);
+	m->front = NULL;
+}
+
+int front_remember(struct master *m, int device, const struct front_memory *memory)
+{
+	if (device < 0)
+		return device;
+	m->device = device;
+	m->front = calloc(1, sizeof *m->front);
+	if (m->front)
+		m->front->starting = evtimer_new(m->base, on_mute, m);
+	if (!m->front || !m->front->starting) {
+		forget(m);
+		return -ENOMEM;
+	}
+	m->front->memory = *memory;
+	return 0;
+}
+
+int front_start_next(struct master *m)
+{
+	struct front *f = m->front;
+
+	f->memory.incarnation++;
+	f->serves = f->takes = f->leaves_tree = false;
+	return start(m);
 }
 
 int front_start(struct master *m, int device)
 {
-	struct front *f = calloc(1, sizeof *f);
-	int error = -ENOMEM;
+	const struct front_memory memory = {.started = (uint64_t)time(NULL)};
+	int error = front_remember(m, device, &memory);
 
-	m->device = device;
-	m->front = f;
-	if (f)
-		f->starting = evtimer_new(m->base, on_mute, m);
-	if (f && f->starting) {
-		f->incarnation = 1;
-		f->started = time(NULL);
-		error = start(m);
-	}
 	if (!error)
-		return 0;
-	close_device(m);
-	if (f && f->starting)
-		event_free(f->starting);
-	free(f);
-	m->front = NULL;
+		error = front_start_next(m);
+	if (error && m->front)
+		forget(m);
 	return error;
+}
+
+const struct front_memory *front_memory(const struct master *m)
+{
+	return m->front && m->front->memory.init_size ? &m->front->memory : NULL;
 }
 
 void front_answer(struct master *m, uint64_t number, int error, const char *sentence)

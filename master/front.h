@@ -12,6 +12,16 @@
 
 struct volume;
 
+/* What the next front must know of the ones before. */
+struct front_memory {
+	uint32_t incarnation; /* how many-th it was */
+	uint64_t started; /* when the first one was: what the tree's files show as their times */
+	bool resend;      /* the kernel asks the next one what this one did not answer */
+	pid_t pid;
+	uint8_t init[INIT_REQUEST_MAX]; /* the kernel's FUSE_INIT for the tree */
+	size_t init_size;               /* 0: it has not come yet */
+};
+
 /*
  * Starts it on the tree's device, which is owned from now on.  Returns 0 or -errno.
  *
@@ -20,6 +30,16 @@ struct volume;
  * the next generations.  One that dies early, time and again, is the last.
  */
 int front_start(struct master *m, int device);
+
+/* NULL: there is none, or its tree was not served yet. */
+const struct front_memory *front_memory(const struct master *m);
+
+/* In a new master: what the one before remembered, and the tree's device, which is owned from now
+ * on.  Then front_start_next() goes on.  Returns 0 or -errno. */
+int front_remember(struct master *m, int device, const struct front_memory *memory);
+
+/* Starts the one after the last, which is dead: volumes go on with it.  Returns 0 or -errno. */
+int front_start_next(struct master *m);
 
 /* Its conversation is alive. */
 bool front_lives(const struct master *m);
@@ -35,6 +55,9 @@ bool front_takes(const struct master *m);
 
 /* Its end was asked for: it is no failure, and the tree's connection ends with it. */
 void front_kill(struct master *m, const char *why);
+
+/* The same, and the connection goes on: another sheepfs is about to have it. */
+void front_end_for_successor(struct master *m);
 
 void front_answer(struct master *m, uint64_t number, int error, const char *sentence);
 void front_answer_table(struct master *m, uint64_t number, int fd);

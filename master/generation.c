@@ -12,6 +12,7 @@
 #include "master/master.h"
 #include "master/seek.h"
 #include "master/snapshot.h"
+#include "master/state.h"
 #include "master/uids.h"
 #include "master/volume.h"
 
@@ -50,12 +51,15 @@ static void give_connection(struct generation *g, int fd)
 {
 	const struct msg_daemon payload = {.serial = ++g->serial};
 	int kept = g->process.chan ? fcntl(fd, F_DUPFD_CLOEXEC, 4) : -1;
+	char name[NOTIFY_NAME_MAX];
 
 	if (kept < 0) {
 		close(fd);
 		return;
 	}
+	past_name(name, g->volume->number, g->number, g->nr_kept);
 	g->kept[g->nr_kept++] = kept;
+	notify_keep(name, kept);
 	send_daemon(g->process.chan, g->volume->number, g->number, &payload, g->target.text,
 	    strlen(g->target.text), &fd);
 }
@@ -120,6 +124,7 @@ static void note_ready(struct generation *g, const struct msg *m)
 	if (g->draining)
 		return;
 	chan_talk(g->process.chan, TALK_SERVING);
+	state_save(master_of(g));
 	seek_ready(g->volume);
 }
 
@@ -134,7 +139,7 @@ static void note_refused(struct generation *g, const struct msg *m)
 static void note_settled(struct generation *g, const struct msg *m)
 {
 	g->volume->died = g->volume->died || m->body.settled.died;
-	if (past_settled(&g->volume->pasts, m->body.settled.past))
+	if (past_settled(master_of(g), &g->volume->pasts, m->body.settled.past))
 		log_info("volume %s: generation %u is settled: %.*s", g->volume->shown,
 		    m->body.settled.past, SENTENCE_MAX, (const char *)m->tail);
 	else
@@ -158,12 +163,15 @@ static void on_message(struct msg *m, void *arg)
 		break;
 	case MSG_LOCKED:
 		g->volume->identity.lock = m->body.locked.vid;
+		state_save(master_of(g));
 		break;
 	case MSG_IDENTITY:
 		volume_identify(g->volume, &m->body.identity);
+		state_save(master_of(g));
 		break;
 	case MSG_EPOCH:
 		g->epoch = m->body.epoch.epoch;
+		state_save(master_of(g));
 		break;
 	case MSG_SETTLED:
 		note_settled(g, m);
@@ -204,16 +212,25 @@ bool generation_may_blame(const struct generation *g)
 	       exited_with(g, EXIT_BAD_MESSAGE);
 }
 
-/* A worker that never served, or only read, has changed nothing, and of one that drained nothing is
- * under way. */
+bool generation_may_leave(const struct generation *g)
+{
+	return g->is_ready && !g->ready.read_only && g->nr_kept;
+}
+
+/* Of one that drained nothing is under way. */
 static void leave_past(struct generation *g)
 {
+	struct volume *v = g->volume;
 	unsigned count = g->nr_kept;
+	bool leaves = generation_may_leave(g) && !exited_with(g, EXIT_DRAINED);
 
 	g->nr_kept = 0;
-	if (g->is_ready && !g->ready.read_only && !exited_with(g, EXIT_DRAINED))
-		past_add(&g->volume->pasts, g->number, g->epoch, g->target.text, g->kept, count);
-	else
+	if (leaves &&
+	    past_add(&v->pasts, v->number, g->number, g->epoch, g->target.text, g->kept, count))
+		return;
+	state_save(v->master);
+	past_drop(v->number, g->number, count);
+	if (!leaves)
 		close_fds(g->kept, count);
 }
 
@@ -334,6 +351,7 @@ int generation_start(struct volume *v, const struct target *target, int fd)
 	int theirs[3] = {-1, -1, -1}, error;
 
 	renew(g, v, target);
+	state_save(v->master);
 	error = make_memory(g, theirs);
 	if (!error)
 		error = start_process(g);

@@ -87,6 +87,10 @@ void generation_fence(struct generation *g, const char *address);
 /* Asks it to say that it lives; g->pong becomes g->ping. */
 void generation_ping(struct generation *g);
 
+/* May something that it asked its daemon for still run once it is dead?  One that never served, or
+ * only read, has changed nothing. */
+bool generation_may_leave(const struct generation *g);
+
 /* May a request of a caller have been the end of it?  Of a dead one. */
 bool generation_may_blame(const struct generation *g);
 

@@ -8,6 +8,7 @@
 #include "master/announce.h"
 #include "master/cluster.h"
 #include "master/front.h"
+#include "master/handover.h"
 #include "master/process.h"
 #include "master/stop.h"
 #include "master/storefolder.h"
@@ -193,9 +194,10 @@ static void on_ended(const char *words, void *arg)
 	struct lamb *l = arg;
 	struct master *m = l->master;
 
-	if (m->stop) {
+	if (m->stop || l->state == ENDING) {
 		l->state = IDLE;
 		stop_turn(m);
+		handover_turn(m);
 		return;
 	}
 	if (!l->served) {

@@ -8,6 +8,7 @@
 #include "master/cluster.h"
 #include "master/detach.h"
 #include "master/seek.h"
+#include "master/state.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -15,15 +16,6 @@
 #include <string.h>
 
 #define LOCKS_MAX 1024 /* more are not remembered */
-
-struct lock {
-	LIST_ENTRY(lock) link;
-	struct master *master;
-	struct name name;
-	char shown[NAME_SHOWN_SIZE];
-	uint32_t vid;
-	bool releasing;
-};
 
 static void tell_left(const struct lock *l, const char *why)
 {
@@ -48,6 +40,7 @@ static void on_released(int error, const char *sentence, void *arg)
 	if (!error) {
 		LIST_REMOVE(l, link);
 		free(l);
+		state_save(m);
 	}
 	if (!v)
 		return;
@@ -84,6 +77,7 @@ void locks_left(struct master *m, const struct name *name, const char *shown, ui
 	l->vid = vid;
 	memcpy(l->shown, shown, strlen(shown) + 1);
 	LIST_INSERT_HEAD(&m->locks, l, link);
+	state_save(m);
 	release(l);
 }
 

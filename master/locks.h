@@ -11,6 +11,15 @@
 #include "ipc/name.h"
 #include "master/master.h"
 
+struct lock {
+	LIST_ENTRY(lock) link;
+	struct master *master;
+	struct name name;
+	char shown[NAME_SHOWN_SIZE];
+	uint32_t vid;
+	bool releasing;
+};
+
 /* The worker of this volume died and may have held the lock of vid: it is released now. */
 void locks_left(struct master *m, const struct name *name, const char *shown, uint32_t vid);
 

@@ -2,9 +2,10 @@
 /*
  * sheepfs: where it begins, and the order of things.
  *
- * Options; the background; the checks; the loop; the tree's mount; the front; the cluster worker;
- * the line in utab; the jail.  From then on commands come through the front (front.c), volumes go
- * up (attach.c) and down (detach.c), until something asks for the end (stop.c).
+ * Options; the background; the checks; the loop; the tree's mount, or what another sheepfs left;
+ * the front; the cluster worker; the line in utab; the jail.  From then on commands come through
+ * the front (front.c), volumes go up (attach.c) and down (detach.c), until something asks for the
+ * end (stop.c).
  */
 #include "include/words.h"
 #include "ipc/log.h"
@@ -14,16 +15,21 @@
 #include "master/conf.h"
 #include "master/errand.h"
 #include "master/front.h"
+#include "master/handover.h"
 #include "master/heartbeat.h"
+#include "master/inherit.h"
 #include "master/jail.h"
 #include "master/lamb.h"
 #include "master/locks.h"
 #include "master/master.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/notify.h"
 #include "master/past.h"
 #include "master/reap.h"
+#include "master/replace.h"
 #include "master/start.h"
+#include "master/state.h"
 #include "master/status.h"
 #include "master/stop.h"
 #include "master/targets.h"
@@ -38,6 +44,7 @@
 
 #define EXIT_USAGE 2
 #define UTAB_LIMIT 10000 /* milliseconds; somebody else may hold its lock */
+#define JOB_LIMIT 3000   /* milliseconds for systemd's answer */
 
 /* ---- the log ---- */
 
@@ -94,8 +101,29 @@ static int mount_and_serve(struct master *m)
 	if (error) {
 		announce_failed("the front cannot be started: %s", strerror(-error));
 		stop_begin(m, EXIT_FAILURE);
-		return 0;
 	}
+	return 0;
+}
+
+/* Where another sheepfs ended, or with a mount of our own. */
+static int begin(struct master *m, struct inheritance *i)
+{
+	char why[SENTENCE_MAX];
+	int error;
+
+	if (notify_is_service() && state_open(m, i->text ? inherit_take_fd(i) : -1))
+		fatal("no memory for what the next sheepfs must know");
+	if (!i->text)
+		error = mount_and_serve(m);
+	else if ((error = inherit_go_on(m, i, why, sizeof why)))
+		announce_failed("what the sheepfs before left at %s cannot be gone on with: %s",
+		    m->mountpoint, why);
+	if (error)
+		return error;
+	error = replace_open(m);
+	if (error)
+		log_warning(
+		    "sheepfs --replace will not work here: /run/sheepfs: %s", strerror(-error));
 	lamb_start(m);
 	cluster_start(m);
 	if (!errand_start(
@@ -106,16 +134,59 @@ static int mount_and_serve(struct master *m)
 
 /* ---- the loop ---- */
 
+static void end(struct master *m, const char *why)
+{
+	if (m->stop)
+		log_warning("%s again: hurrying", why);
+	else
+		log_info("%s: everything is unmounted", why);
+	stop_begin(m, m->exit_status);
+}
+
+static void on_handed_over(struct master *m)
+{
+	log_info("the service manager keeps what is mounted for the next sheepfs");
+	m->handed_over = true;
+	event_base_loopbreak(m->base);
+}
+
+/* The service manager sends the same signal for "restart" and "stop". */
+static void on_job(int error, const char *job, void *arg)
+{
+	struct master *m = arg;
+	const char *obstacle = handover_obstacle(m);
+	bool restart = !strcmp(job, "restart") || !strcmp(job, "try-restart");
+
+	m->asking = NULL;
+	if (error)
+		log_warning("systemd does not tell which job runs, so this is the end: %s",
+		    strerror(-error));
+	if (restart && obstacle)
+		log_error("the mounts end with this restart: %s", obstacle);
+	notify_stopping(restart && !obstacle ? "handing over" : "unmounting");
+	if (restart && !obstacle)
+		handover_begin(m, on_handed_over);
+	else
+		end(m, "stop");
+}
+
 static void on_end_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct master *m = arg;
 
 	(void)what;
-	if (m->stop)
-		log_warning("%s again: hurrying", strsignal((int)number));
-	else
-		log_info("%s: everything is unmounted", strsignal((int)number));
-	stop_begin(m, m->exit_status);
+	if (m->handover) {
+		m->end_wanted = true;
+		log_info("%s: another sheepfs is about to go on here", strsignal((int)number));
+		return;
+	}
+	if (m->stop || m->asking || !notify_is_service()) {
+		end(m, strsignal((int)number));
+		return;
+	}
+	m->asking = errand_start(m->base, notify_job_work, NULL, -1, JOB_LIMIT, on_job, m);
+	if (!m->asking)
+		end(m, strsignal((int)number));
 }
 
 static void make_master(struct master *m, const struct conf *c)
@@ -138,7 +209,7 @@ static void make_master(struct master *m, const struct conf *c)
 	m->base = event_base_new();
 	m->uids = uids_open(c->uid_first + 3, c->uid_last);
 	if (!m->base || !m->uids || reap_open(m->base) || cluster_open(m) || lamb_open(m) ||
-	    heartbeat_open(m))
+	    heartbeat_open(m) || notify_open(m->base))
 		fatal("no memory for the loop");
 	for (unsigned i = 0; i < sizeof end_signals / sizeof *end_signals; i++) {
 		m->end_events[i] = evsignal_new(m->base, end_signals[i], on_end_signal, m);
@@ -149,6 +220,9 @@ static void make_master(struct master *m, const struct conf *c)
 
 static void unmake_master(struct master *m)
 {
+	replace_close(m);
+	state_close(m);
+	notify_close();
 	heartbeat_close(m);
 	cluster_close(m);
 	lamb_close(m);
@@ -165,13 +239,13 @@ static void unmake_master(struct master *m)
 	event_base_free(m->base);
 }
 
-static int run(struct master *m, const struct conf *c)
+static int run(struct master *m, const struct conf *c, struct inheritance *i)
 {
 	bool search = start_needs_search(c, m->mountpoint);
 	int error;
 
 	make_master(m, c);
-	if (mount_and_serve(m)) {
+	if (begin(m, i)) {
 		unmake_master(m);
 		return EXIT_FAILURE;
 	}
@@ -181,14 +255,36 @@ static int run(struct master *m, const struct conf *c)
 		stop_begin(m, EXIT_FAILURE);
 	}
 	event_base_dispatch(m->base);
+	if (m->handed_over)
+		return 0; /* nothing that there is is ours any more */
 	unmake_master(m);
 	return m->exit_status;
+}
+
+/* What must be so before, in an order that changes nothing for others until all of it is so. */
+static int prepare(struct master *m, struct conf *c, struct inheritance *i)
+{
+	char why[1024] = "";
+	int error = start_check_environment(c, why, sizeof why);
+
+	if (!error)
+		error = start_resolve(c->mountpoint, m->mountpoint, why, sizeof why);
+	if (!error && c->replace)
+		error = inherit_by_replacing(i, m->mountpoint, why, sizeof why);
+	else if (!error && !inherit_from_service(i, m->mountpoint))
+		error = start_check_mountpoint(m->mountpoint, why, sizeof why);
+	if (!error)
+		error = lamb_prepare(c, why, sizeof why); /* no other lamb has the store by now */
+	if (error)
+		announce_failed("%s", why);
+	return error;
 }
 
 int main(int argc, char **argv)
 {
 	static struct master master;
 	static struct conf conf;
+	static struct inheritance inheritance;
 	char why[1024] = "";
 	int error = conf_parse(argc, argv, &conf, why, sizeof why);
 
@@ -214,12 +310,9 @@ int main(int argc, char **argv)
 	if (conf.log || !conf.foreground)
 		announce_log_is_elsewhere();
 	start_raise_limits();
-	if (start_check(&conf, master.mountpoint, why, sizeof why) ||
-	    lamb_prepare(&conf, why, sizeof why)) {
-		announce_failed("%s", why);
+	if (prepare(&master, &conf, &inheritance))
 		return EXIT_FAILURE;
-	}
 	if (chdir("/"))
 		fatal("the root directory cannot be reached: %s", strerror(errno));
-	return run(&master, &conf);
+	return run(&master, &conf, &inheritance);
 }

@@ -45,7 +45,13 @@ struct master {
 	struct event *heartbeat;
 	bool page_cache, object_cache; /* the knobs, for volumes that are attached from now on */
 	struct stop *stop;             /* NULL: nobody asked for the end */
+	struct handover *handover;     /* NULL: no other sheepfs goes on here */
+	struct replace *replace;       /* NULL: nobody can ask for our place */
+	bool handed_over;              /* all that there is is another sheepfs' */
+	bool end_wanted;               /* should nobody take over after all */
+	struct state_file *state;      /* NULL: nobody keeps it */
 	struct event *end_events[2];   /* SIGTERM, SIGINT */
+	struct errand *asking;         /* which job the service manager runs */
 	int exit_status;
 };
 

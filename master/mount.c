@@ -96,7 +96,6 @@ int mount_probe_work(const void *arg, int keep, char *text)
 int mount_resolve_work(const void *arg, int keep, char *text)
 {
 	static char path[PATH_MAX];
-	struct stat st;
 
 	(void)keep;
 	if (!realpath(arg, path))
@@ -104,10 +103,18 @@ int mount_resolve_work(const void *arg, int keep, char *text)
 	if (strlen(path) >= ERRAND_TEXT_MAX)
 		return -ENAMETOOLONG;
 	strcpy(text, path);
-	/* a dead mount does not say what it is; it is one of directories, or we refuse it later */
-	if (!stat(path, &st) && !S_ISDIR(st.st_mode))
-		return -ENOTDIR;
 	return 0;
+}
+
+int mount_directory_work(const void *arg, int keep, char *text)
+{
+	struct stat st;
+
+	(void)keep;
+	(void)text;
+	if (stat(arg, &st))
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 int mount_reach_work(const void *arg, int keep, char *text)

@@ -46,8 +46,12 @@ int mount_end_work(const void *arg, int keep, char *text);
 /* Errand: statvfs(3) of a path (arg: char *), to see whether somebody answers there. */
 int mount_probe_work(const void *arg, int keep, char *text);
 
-/* Errand: the absolute name of a directory (arg: char *) without symbolic links. -ENOTDIR, ... */
+/* Errand: the absolute name of a path (arg: char *) without symbolic links; what is mounted there
+ * is not asked. */
 int mount_resolve_work(const void *arg, int keep, char *text);
+
+/* Errand: -ENOTDIR when a path (arg: char *) is no directory. */
+int mount_directory_work(const void *arg, int keep, char *text);
 
 /* Errand: whether a path (arg: char *) can be reached without being allowed to search every
  * directory: -EACCES if not. */

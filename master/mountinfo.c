@@ -69,6 +69,32 @@ int mountinfo_find(const char *file, const char *target, struct mountinfo *found
 	return error;
 }
 
+struct visit {
+	const char *target;
+	size_t target_size;
+	void (*each)(const char *path, unsigned device, void *arg);
+	void *arg;
+};
+
+static void visit_below(struct libmnt_fs *fs, void *arg)
+{
+	const char *path = or_empty(mnt_fs_get_target(fs));
+	struct visit *v = arg;
+
+	if (!strcmp(or_empty(mnt_fs_get_fstype(fs)), MOUNTINFO_TYPE) &&
+	    !strncmp(path, v->target, v->target_size) && path[v->target_size] == '/')
+		v->each(path, minor(mnt_fs_get_devno(fs)), v->arg);
+}
+
+int mountinfo_each_below(const char *file, const char *target,
+    void (*each)(const char *path, unsigned device, void *arg), void *arg)
+{
+	struct visit v = {
+	    .target = target, .target_size = strlen(target), .each = each, .arg = arg};
+
+	return walk(file, visit_below, &v);
+}
+
 struct device_search {
 	unsigned connection;
 	bool any;

@@ -25,6 +25,10 @@ struct mountinfo {
  */
 int mountinfo_find(const char *file, const char *target, struct mountinfo *found);
 
+/* Calls each() with every mount of ours below `target`.  Returns 0 or -errno. */
+int mountinfo_each_below(const char *file, const char *target,
+    void (*each)(const char *path, unsigned device, void *arg), void *arg);
+
 /* Whether a mount of ours with this connection is listed anywhere. */
 bool mountinfo_lists(const char *file, unsigned connection);
 

@@ -6,22 +6,42 @@
 
 #include "ipc/log.h"
 #include "master/master.h"
+#include "master/state.h"
 #include "master/volume.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-/* What a volume left. */
-struct left {
-	LIST_ENTRY(left) link;
-	struct name name;
-	char shown[NAME_SHOWN_SIZE];
-	struct volume_identity identity;
-	struct past_list pasts;
-};
+void past_name(char name[NOTIFY_NAME_MAX], uint32_t volume, uint32_t number, unsigned index)
+{
+	snprintf(name, NOTIFY_NAME_MAX, "v%u-g%u-%u", volume, number, index);
+}
+
+void past_drop(uint32_t volume, uint32_t number, unsigned count)
+{
+	char name[NOTIFY_NAME_MAX];
+
+	for (unsigned i = 0; i < count; i++) {
+		past_name(name, volume, number, i);
+		notify_drop(name);
+	}
+}
+
+int past_stand_in(void)
+{
+	static int pair[2] = {-1, -1};
+	int fd;
+
+	if (pair[0] < 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	fd = fcntl(pair[0], F_DUPFD_CLOEXEC, 4);
+	return fd < 0 ? -errno : fd;
+}
 
 static void past_free(struct past *p)
 {
@@ -30,8 +50,8 @@ static void past_free(struct past *p)
 	free(p);
 }
 
-bool past_add(struct past_list *list, uint32_t number, uint32_t epoch, const char *address,
-    const int *fds, unsigned count)
+bool past_add(struct past_list *list, uint32_t volume, uint32_t number, uint32_t epoch,
+    const char *address, const int *fds, unsigned count)
 {
 	struct past *p = calloc(1, sizeof *p);
 
@@ -43,6 +63,7 @@ bool past_add(struct past_list *list, uint32_t number, uint32_t epoch, const cha
 		    address);
 		return false;
 	}
+	p->volume = volume;
 	p->number = number;
 	p->epoch = epoch;
 	memcpy(p->address, address, strnlen(address, sizeof p->address - 1));
@@ -71,15 +92,23 @@ int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uin
 	return 0;
 }
 
-bool past_settled(struct past_list *list, uint32_t number)
+/* First the state does not name it any more, then it goes. */
+static void past_end(struct master *m, struct past_list *list, struct past *p)
+{
+	TAILQ_REMOVE(list, p, link);
+	state_save(m);
+	past_drop(p->volume, p->number, p->count);
+	past_free(p);
+}
+
+bool past_settled(struct master *m, struct past_list *list, uint32_t number)
 {
 	struct past *p;
 
 	TAILQ_FOREACH (p, list, link) {
 		if (p->number != number)
 			continue;
-		TAILQ_REMOVE(list, p, link);
-		past_free(p);
+		past_end(m, list, p);
 		return true;
 	}
 	return false;
@@ -95,14 +124,12 @@ unsigned past_count(const struct past_list *list)
 	return n;
 }
 
-void past_close(struct past_list *list)
+void past_close(struct master *m, struct past_list *list)
 {
 	struct past *p;
 
-	while ((p = TAILQ_FIRST(list))) {
-		TAILQ_REMOVE(list, p, link);
-		past_free(p);
-	}
+	while ((p = TAILQ_FIRST(list)))
+		past_end(m, list, p);
 }
 
 void past_leave(struct volume *v)
@@ -114,7 +141,7 @@ void past_leave(struct volume *v)
 	    "the lock (vid %x) is kept; attaching the volume here settles it",
 	    v->shown, TAILQ_FIRST(&v->pasts)->address, v->identity.lock);
 	if (!l) {
-		past_close(&v->pasts);
+		past_close(v->master, &v->pasts);
 		return;
 	}
 	l->name = v->name;
@@ -124,6 +151,7 @@ void past_leave(struct volume *v)
 	TAILQ_CONCAT(&l->pasts, &v->pasts, link);
 	v->identity.lock = 0;
 	LIST_INSERT_HEAD(&v->master->lefts, l, link);
+	state_save(v->master);
 }
 
 void past_take_over(struct volume *v)
@@ -152,7 +180,7 @@ void past_forget_all(struct master *m)
 		    "releases it",
 		    l->shown, l->identity.lock);
 		LIST_REMOVE(l, link);
-		past_close(&l->pasts);
+		past_close(m, &l->pasts);
 		free(l);
 	}
 }

@@ -12,6 +12,7 @@
 #include "master/front.h"
 #include "master/locks.h"
 #include "master/snapshot.h"
+#include "master/state.h"
 #include "master/status.h"
 #include "master/volume.h"
 
@@ -79,6 +80,7 @@ static void go_on(struct volume *v)
 	front_start_generation(v->master, v);
 	v->blames = v->settle_all = v->refused = false;
 	status_note_failover(v, pause, v->trouble);
+	state_save(v->master);
 	log_warning("volume %s goes on after %llu ms: generation %u, through %s", v->shown,
 	    (unsigned long long)pause, g->number, g->target.text);
 	snapshot_resume(v);
@@ -190,6 +192,8 @@ static void on_dialled(int fd, void *arg)
 
 static void try_target(struct volume *v)
 {
+	if (v->master->handover)
+		return; /* the next sheepfs does */
 	v->dial =
 	    dial_start(v->master->base, trial_target(v->trial), connect_limit(v), on_dialled, v);
 	if (!v->dial)
@@ -264,7 +268,7 @@ void seek_after(struct volume *v, const char *words)
 		words = g->sentence;
 	if (is_first(v) && g->refused == -ESTALE && v->identity.vid) {
 		/* what was left belongs to a volume that is no more */
-		past_close(&v->pasts);
+		past_close(v->master, &v->pasts);
 		memset(&v->identity, 0, sizeof v->identity);
 		try_target(v);
 		return;

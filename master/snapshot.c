@@ -71,8 +71,20 @@ void snapshot_begin(struct volume *v, struct command *c)
 	s->number = c->number;
 	s->command = c;
 	s->name = c->name;
-	s->vid = v->identity.vid;
+	s->vid = c->again ? c->vid : v->identity.vid;
 	generation_snapshot(&v->generation, s->number, &s->name);
+}
+
+uint32_t snapshot_vid_before(const struct command *c)
+{
+	struct name working = {.snap_id = 0};
+	const struct volume *v;
+
+	memcpy(working.name, c->name.name, sizeof working.name);
+	v = c->verb == VERB_SNAPSHOT ? volume_find(c->master, &working) : NULL;
+	if (!v)
+		return 0;
+	return v->snapshot && v->snapshot->command == c ? v->snapshot->vid : v->identity.vid;
 }
 
 void snapshot_resume(struct volume *v)

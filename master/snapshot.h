@@ -17,6 +17,10 @@ struct volume;
  * VOLUME_READY and no snapshot of it is being taken. */
 void snapshot_begin(struct volume *v, struct command *c);
 
+/* The vid of the volume whose snapshot a command wants, before it is taken; 0: it is none of an
+ * attached one. */
+uint32_t snapshot_vid_before(const struct command *c);
+
 /* The worker's answer. */
 void snapshot_answered(struct volume *v, const struct msg_answered *answer, const char *sentence);
 

@@ -11,21 +11,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PROBE_LIMIT 3000 /* milliseconds that a living sheepfs has to answer */
 #define CLEAN_LIMIT 5000
+#define END_LIMIT 5000     /* milliseconds that a killed process may take */
 #define OOM_SCORE "-900\n" /* of -1000, never, to 1000, first */
 #define STALE_MAX 16       /* dead mounts one over the other */
 
 static const char *const programs[] = {"sheepfs-front", "sheepfs-worker"};
 
-static int check_environment(const struct conf *c, char *why, size_t why_size)
+int start_check_environment(const struct conf *c, char *why, size_t why_size)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -54,15 +58,13 @@ static int check_environment(const struct conf *c, char *why, size_t why_size)
 	return 0;
 }
 
-static int resolve(const char *typed, char *mountpoint, char *why, size_t why_size)
+int start_resolve(const char *typed, char mountpoint[PATH_MAX], char *why, size_t why_size)
 {
 	char text[ERRAND_TEXT_MAX];
 	int error = errand_run(mount_resolve_work, typed, PROBE_LIMIT, text);
 
 	if (error == -ENOENT)
 		snprintf(why, why_size, "the mount point %s does not exist: mkdir makes it", typed);
-	else if (error == -ENOTDIR)
-		snprintf(why, why_size, "the mount point %s is no directory", typed);
 	else if (error)
 		snprintf(why, why_size, "the mount point %s cannot be used: %s", typed,
 		    strerror(-error));
@@ -71,19 +73,47 @@ static int resolve(const char *typed, char *mountpoint, char *why, size_t why_si
 	return error;
 }
 
-static bool is_sheepfs(int pid)
+/* What a process calls itself; empty: there is none. */
+static void read_comm(int pid, char comm[32])
 {
-	char path[64], comm[32] = "";
+	char path[64];
 	FILE *f;
 
+	comm[0] = 0;
 	snprintf(path, sizeof path, "/proc/%d/comm", pid);
 	f = pid > 0 ? fopen(path, "re") : NULL;
 	if (!f)
-		return false;
-	if (!fgets(comm, sizeof comm, f))
+		return;
+	if (!fgets(comm, 32, f))
 		comm[0] = 0;
+	comm[strcspn(comm, "\n")] = 0;
 	fclose(f);
-	return !strcmp(comm, "sheepfs\n");
+}
+
+static bool is_sheepfs(int pid)
+{
+	char comm[32];
+
+	read_comm(pid, comm);
+	return !strcmp(comm, "sheepfs");
+}
+
+void start_await_end(pid_t pid, const char *name)
+{
+	struct pollfd p = {.events = POLLIN};
+	char comm[32];
+
+	p.fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	if (p.fd < 0)
+		return;
+	/* asked after the descriptor is there, so that it is the same one */
+	read_comm(pid, comm);
+	if (!name || !strncmp(comm, name, sizeof comm - 1)) {
+		syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0);
+		if (poll(&p, 1, END_LIMIT) <= 0)
+			log_warning("process %d (%s) was killed and does not end", (int)pid, comm);
+	}
+	close(p.fd);
 }
 
 static int refuse_living(const char *mountpoint, char *why, size_t why_size)
@@ -126,11 +156,18 @@ static int clean(const char *mountpoint, const struct mountinfo *info, char *why
 	return 0;
 }
 
-static int check_mountpoint(const char *mountpoint, char *why, size_t why_size)
+int start_check_mountpoint(const char *mountpoint, char *why, size_t why_size)
 {
 	struct mountinfo info;
-	int error = 0;
+	char text[ERRAND_TEXT_MAX];
+	int error = errand_run(mount_directory_work, mountpoint, PROBE_LIMIT, text);
 
+	/* a dead mount does not say what it is; it is one of directories, or we refuse it below */
+	if (error == -ENOTDIR) {
+		snprintf(why, why_size, "the mount point %s is no directory", mountpoint);
+		return error;
+	}
+	error = 0;
 	for (unsigned i = 0; !error && i < STALE_MAX; i++) {
 		error = mountinfo_find(MOUNTINFO_FILE, mountpoint, &info);
 		if (error)
@@ -147,18 +184,6 @@ static int check_mountpoint(const char *mountpoint, char *why, size_t why_size)
 	if (error && error != -ENOENT && !why[0])
 		snprintf(why, why_size, "%s cannot be read: %s", MOUNTINFO_FILE, strerror(-error));
 	return error == -ENOENT ? 0 : error;
-}
-
-int start_check(const struct conf *c, char mountpoint[PATH_MAX], char *why, size_t why_size)
-{
-	int error = check_environment(c, why, why_size);
-
-	why[0] = error ? why[0] : 0;
-	if (!error)
-		error = resolve(c->mountpoint, mountpoint, why, why_size);
-	if (!error)
-		error = check_mountpoint(mountpoint, why, why_size);
-	return error;
 }
 
 /* Not the first to be killed when memory is short. */

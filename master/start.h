@@ -12,8 +12,17 @@
 
 #include <limits.h>
 
-/* Returns 0 with the mount point's true name, or -errno with a sentence in why. */
-int start_check(const struct conf *c, char mountpoint[PATH_MAX], char *why, size_t why_size);
+/* Each returns 0, or -errno with a sentence in why.  Who we are and what we need: */
+int start_check_environment(const struct conf *c, char *why, size_t why_size);
+
+/* The mount point's true name; nothing is asked of what is mounted there. */
+int start_resolve(const char *typed, char mountpoint[PATH_MAX], char *why, size_t why_size);
+
+/* Nothing is mounted there, once dead mounts of ours are cleaned up. */
+int start_check_mountpoint(const char *mountpoint, char *why, size_t why_size);
+
+/* Comes back when that process, whose program is `name` (NULL: any), is dead, and sees to it. */
+void start_await_end(pid_t pid, const char *name);
 
 /* Room for many volumes: descriptors.  And for times when memory is short: locked memory, no
  * waiting for writeback, not the first to be killed; our children inherit that. */

@@ -17,28 +17,13 @@
 
 #define FAILOVERS_MAX 256 /* the latest are kept */
 
-struct failover {
-	STAILQ_ENTRY(failover) next;
-	time_t when;
-	uint64_t pause; /* milliseconds */
-	uint32_t generation;
-	char shown[NAME_SHOWN_SIZE];
-	char target[ADDRESS_TEXT_MAX];
-	char why[];
-};
-
-void status_note_failover(struct volume *v, uint64_t pause, const char *why)
+void status_remember(struct master *m, const struct failover *noted, const char *why)
 {
-	struct master *m = v->master;
 	struct failover *f = malloc(sizeof *f + strlen(why) + 1), *first;
 
 	if (!f)
 		return;
-	f->when = time(NULL);
-	f->pause = pause;
-	f->generation = v->generation.number;
-	memcpy(f->shown, v->shown, sizeof f->shown);
-	memcpy(f->target, v->generation.target.text, sizeof f->target);
+	*f = *noted;
 	memcpy(f->why, why, strlen(why) + 1);
 	STAILQ_INSERT_TAIL(&m->failovers, f, next);
 	if (++m->nr_failovers <= FAILOVERS_MAX)
@@ -47,6 +32,16 @@ void status_note_failover(struct volume *v, uint64_t pause, const char *why)
 	STAILQ_REMOVE_HEAD(&m->failovers, next);
 	m->nr_failovers--;
 	free(first);
+}
+
+void status_note_failover(struct volume *v, uint64_t pause, const char *why)
+{
+	struct failover f = {
+	    .when = time(NULL), .pause = pause, .generation = v->generation.number};
+
+	memcpy(f.shown, v->shown, sizeof f.shown);
+	memcpy(f.target, v->generation.target.text, sizeof f.target);
+	status_remember(v->master, &f, why);
 }
 
 void status_forget_all(struct master *m)

@@ -175,6 +175,16 @@ int target_parse_list(const char *text, struct target_list *list, char *why, siz
 	return error;
 }
 
+void target_list_text(const struct target_list *list, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < list->count && used < size; i++)
+		used += (size_t)snprintf(
+		    text + used, size - used, "%s%s", i ? "," : "", list->targets[i].text);
+}
+
 void trial_begin(struct trial *t, const struct target_list *list)
 {
 	memset(t, 0, sizeof *t);

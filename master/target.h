@@ -31,8 +31,13 @@ struct target_list {
 	struct target targets[TARGETS_MAX];
 };
 
+#define TARGET_LIST_TEXT_MAX (TARGETS_MAX * (ADDRESS_TEXT_MAX + 1)) /* bytes, with the NUL */
+
 /* Parses "TARGET[,TARGET...]".  Returns 0, or -EINVAL with a sentence in why. */
 int target_parse_list(const char *text, struct target_list *list, char *why, size_t why_size);
+
+/* The list as it is parsed. */
+void target_list_text(const struct target_list *list, char *text, size_t size);
 
 /* One walk through the list, and what went wrong at each target. */
 struct trial {

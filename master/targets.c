@@ -8,6 +8,7 @@
 #include "master/cluster.h"
 #include "master/command.h"
 #include "master/seek.h"
+#include "master/state.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -42,18 +43,43 @@ static int adopt_lambs(const struct master *m, struct target_list *list, char *w
 	return 0;
 }
 
+/* The list that was written; NULL, with a sentence in why, when it is none. */
+static struct target_list *parse(
+    const struct master *m, const char *text, char *why, size_t why_size)
+{
+	struct target_list *list = calloc(1, sizeof *list);
+
+	snprintf(why, why_size, "out of memory");
+	if (list && !target_parse_list(text, list, why, why_size) &&
+	    !adopt_lambs(m, list, why, why_size))
+		return list;
+	free(list);
+	return NULL;
+}
+
+void targets_inherit(struct master *m, const char *text)
+{
+	char why[SENTENCE_MAX];
+	struct target_list *list = parse(m, text, why, sizeof why);
+
+	if (!list) {
+		log_warning("what was written to config/sheep_info, %s, is not used any more: %s",
+		    text, why);
+		return;
+	}
+	m->targets = m->written_targets = list;
+	cluster_elsewhere(m);
+}
+
 void targets_replace(struct master *m, struct command *c)
 {
-	struct target_list *list = calloc(1, sizeof *list), *old = m->written_targets;
+	struct target_list *list, *old = m->written_targets;
 	struct volume *v;
-	char why[SENTENCE_MAX] = "out of memory";
-	int error = list ? target_parse_list(c->text, list, why, sizeof why) : -ENOMEM;
+	char why[SENTENCE_MAX];
 
-	if (!error)
-		error = adopt_lambs(m, list, why, sizeof why);
-	if (error) {
-		free(list);
-		command_answer(c, error, "%s; nothing was changed", why);
+	list = parse(m, c->text, why, sizeof why);
+	if (!list) {
+		command_answer(c, -EINVAL, "%s; nothing was changed", why);
 		return;
 	}
 	m->targets = m->written_targets = list;
@@ -62,6 +88,7 @@ void targets_replace(struct master *m, struct command *c)
 		seek_elsewhere(v);
 	cluster_elsewhere(m);
 	free(old);
+	state_save(m);
 	command_answer(c, 0, "the daemons are %s from now on", c->text);
 }
 

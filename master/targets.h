@@ -18,6 +18,10 @@ void targets_replace(struct master *m, struct command *c);
 /* Tells every volume that waits for the daemon at the address in the text, and answers. */
 void targets_fence(struct master *m, struct command *c);
 
+/* The same for a new master: the list that was written to the one before.  One that cannot be used
+ * any more is told in the log. */
+void targets_inherit(struct master *m, const char *text);
+
 void targets_free(struct master *m);
 
 #endif

@@ -53,18 +53,17 @@ static void on_pause(evutil_socket_t fd, short what, void *arg)
 	seek_again(arg);
 }
 
-struct volume *volume_new(struct master *m, struct command *attach)
+struct volume *volume_new(struct master *m, uint32_t number, const struct name *name)
 {
 	struct volume *v = calloc(1, sizeof *v);
 
 	if (!v)
 		return NULL;
 	v->master = m;
-	v->attach = attach;
-	v->name = attach->name;
+	v->name = *name;
+	name_show(name, v->shown);
 	v->page_cache = m->page_cache;
 	v->object_cache = m->object_cache;
-	memcpy(v->shown, attach->shown, sizeof v->shown);
 	v->device = v->out[0] = v->out[1] = -1;
 	TAILQ_INIT(&v->pasts);
 	v->generation.volume = v;
@@ -76,7 +75,9 @@ struct volume *volume_new(struct master *m, struct command *attach)
 		return NULL;
 	}
 	trial_begin(v->trial, m->targets);
-	v->number = ++m->last_volume;
+	v->number = number;
+	if (m->last_volume < number)
+		m->last_volume = number;
 	TAILQ_INSERT_TAIL(&m->volumes, v, link);
 	return v;
 }
@@ -90,7 +91,7 @@ void volume_free(struct volume *v)
 		event_free(v->timer);
 	if (v->pause)
 		event_free(v->pause);
-	past_close(&v->pasts);
+	past_close(v->master, &v->pasts);
 	for (unsigned i = 0; i < 2; i++)
 		if (v->out[i] >= 0)
 			close(v->out[i]);

@@ -10,6 +10,7 @@
 
 #include "ipc/name.h"
 #include "master/generation.h"
+#include "master/identity.h"
 #include "master/master.h"
 #include "master/past.h"
 #include "master/policy.h"
@@ -24,14 +25,6 @@ enum volume_state {
 	VOLUME_FAILED,     /* it has none, and none is sought: callers get errors */
 	VOLUME_DETACHING,  /* umount(2) is being tried, which may say "busy", or was done by hand */
 	VOLUME_ENDING,     /* on the road down, from which nothing comes back */
-};
-
-/* What it is in the cluster, by its latest generation's word (rule 6). */
-struct volume_identity {
-	uint64_t cluster_ctime, create_time;
-	uint64_t size; /* bytes that callers were told */
-	uint32_t vid;  /* 0: not known yet */
-	uint32_t lock; /* the vid whose lock is held; 0: none */
 };
 
 struct volume {
@@ -51,7 +44,7 @@ struct volume {
 	struct dial *dial;   /* the connection being made for the next generation */
 	struct generation generation;
 	struct msg_ready face; /* what its first generation said of it: what the front shows */
-	struct volume_identity identity;
+	struct identity identity;
 	struct past_list pasts; /* generations that are not settled */
 	struct policy_history history;
 	uint64_t lost; /* milliseconds: when its last generation ended; 0: it has one */
@@ -85,8 +78,8 @@ struct volume {
 struct volume *volume_find(const struct master *m, const struct name *name);
 struct volume *volume_by_number(const struct master *m, uint32_t number);
 
-/* A volume in VOLUME_DIALLING, for that command.  NULL when memory is short. */
-struct volume *volume_new(struct master *m, struct command *attach);
+/* A volume in VOLUME_SEEKING under a number that nobody has had.  NULL when memory is short. */
+struct volume *volume_new(struct master *m, uint32_t number, const struct name *name);
 
 /* Nothing of it is left but this. */
 void volume_free(struct volume *v);

@@ -6,7 +6,7 @@
 # Owns the lists of Debian packages and the way to a finished build directory.
 
 setup_build_packages=(build-essential autoconf automake pkg-config libfuse3-dev libevent-dev
-	libseccomp-dev libcap-ng-dev libmount-dev libmd-dev)
+	libseccomp-dev libcap-ng-dev libmount-dev libmd-dev libsystemd-dev)
 # what the demonstration itself uses
 setup_demo_packages=(e2fsprogs mount fuse3 procps)
 # what the tests use besides
