@@ -117,6 +117,11 @@ void handover_turn(struct master *m)
 	h->done(m);
 }
 
+bool handover_is_over(const struct master *m)
+{
+	return m->handover && m->handover->over;
+}
+
 static void on_limit(evutil_socket_t fd, short what, void *arg)
 {
 	struct master *m = arg;

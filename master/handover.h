@@ -22,7 +22,10 @@ void handover_begin(struct master *m, void (*done)(struct master *m));
 /* Something that may be waited for is over.  Nothing where no handover was begun. */
 void handover_turn(struct master *m);
 
-/* Nobody goes on: we do, as after the death of a front. */
+/* Everything has ended. */
+bool handover_is_over(const struct master *m);
+
+/* It is over and nobody goes on: we do, as after the death of a front. */
 void handover_undo(struct master *m);
 
 #endif

@@ -256,7 +256,7 @@ static int run(struct master *m, const struct conf *c, struct inheritance *i)
 	}
 	event_base_dispatch(m->base);
 	if (m->handed_over)
-		return 0; /* nothing that there is is ours any more */
+		return m->exit_status; /* nothing that there is is ours */
 	unmake_master(m);
 	return m->exit_status;
 }

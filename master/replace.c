@@ -107,7 +107,18 @@ static void forget_peer(struct replace *r)
 	r->peer = -1;
 }
 
-/* It is killed if it lives: there must not be two. */
+static void go_on(struct master *m)
+{
+	handover_undo(m);
+	/* its own address is where ours was */
+	replace_close(m);
+	if (replace_open(m))
+		log_warning("no other sheepfs can take the place of this one any more");
+	if (m->end_wanted)
+		stop_begin(m, m->exit_status);
+}
+
+/* It is killed if it lives: there must not be two.  What has begun to end ends first. */
 static void go_on_ourselves(struct master *m, const char *why)
 {
 	struct replace *r = m->replace;
@@ -117,14 +128,8 @@ static void go_on_ourselves(struct master *m, const char *why)
 	forget_peer(r);
 	start_await_end(r->pid, NULL);
 	start_await_end(r->front, "sheepfs-front");
-	if (m->handover)
-		handover_undo(m);
-	/* its own address is where ours was */
-	replace_close(m);
-	if (replace_open(m))
-		log_warning("no other sheepfs can take the place of this one any more");
-	if (m->end_wanted)
-		stop_begin(m, m->exit_status);
+	if (handover_is_over(m))
+		go_on(m);
 }
 
 static void on_limit(evutil_socket_t fd, short what, void *arg)
@@ -212,8 +217,8 @@ static void on_handed_over(struct master *m)
 	struct bundle b = {.count = 0};
 	int error;
 
-	if (r->peer < 0) { /* it is gone already */
-		handover_undo(m);
+	if (r->peer < 0) {
+		go_on(m);
 		return;
 	}
 	error = fill(&b, m);
@@ -415,6 +420,11 @@ void replace_tell_front(pid_t pid)
 		return;
 	snprintf(word, sizeof word, FRONT, (int)pid);
 	say(predecessor, word);
+}
+
+bool replace_is_pending(void)
+{
+	return predecessor >= 0;
 }
 
 void replace_served(void)

@@ -26,4 +26,7 @@ int replace_ask(struct bundle *b, unsigned connection, char *why, size_t why_siz
 void replace_tell_front(pid_t pid);
 void replace_served(void);
 
+/* It does not know yet that we serve: it goes on when we end, and nothing is ours to unmount. */
+bool replace_is_pending(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include "master/lamb.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/replace.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -239,6 +240,13 @@ static void make_stop(struct master *m)
 
 static void begin(struct master *m, bool tree_gone)
 {
+	if (replace_is_pending()) {
+		log_error("the sheepfs before goes on at %s", m->mountpoint);
+		m->handed_over = true;
+		m->exit_status = m->exit_status ? m->exit_status : 1;
+		event_base_loopbreak(m->base);
+		return;
+	}
 	make_stop(m);
 	m->stop->tree_gone = tree_gone;
 	set_limit(m->stop->limit, m->conf->timeout * 1000 + EXTRA);
@@ -286,6 +294,8 @@ void stop_front_ended(struct master *m, bool tree_ended, const char *words)
 	}
 	if (!m->stop)
 		stop_begin(m, m->exit_status);
+	if (m->handed_over)
+		return;
 	each_volume(m, detach_front_ended);
 	stop_turn(m);
 }

@@ -344,13 +344,15 @@ static void turn(struct serve *s)
 		pause_turn(s);
 	} while (answer_next(s));
 	s->turning = false;
-	if (s->state == SERVING && s->handing_over && !s->daemon->in_flight)
-		depart(s);
-	if (s->state == SERVING && s->draining && !s->settled && !s->daemon->in_flight)
-		depart(s); /* the lock stays: what is not settled may still be written */
-	if (s->state == SERVING && s->draining && queue_is_empty(&s->queue) && !s->pausing &&
-	    is_flushed(s))
+	if (s->state != SERVING || !s->draining)
+		return;
+	/* the lock stays: another one goes on, or what is not settled may still be written */
+	if (s->handing_over || !s->settled) {
+		if (!s->daemon->in_flight)
+			depart(s);
+	} else if (queue_is_empty(&s->queue) && !s->pausing && is_flushed(s)) {
 		leave(s);
+	}
 }
 
 static bool request_fits(struct serve *s, const struct record_request *r)

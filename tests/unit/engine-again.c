@@ -440,6 +440,24 @@ static void hands_over(void **state)
 	world_close(w);
 }
 
+/* A connection is just being admitted, and nothing else is to be done: the lock stays all the same. */
+static void hands_over_at_rest(void **state)
+{
+	struct world *w = world_begin(64 * MIB, 22);
+	struct front *f = &w->front;
+
+	(void)state;
+	serve_connected(f->serve, 2);
+	assert_true(w->sim->daemon.in_flight);
+	f->handing_over = true;
+	serve_hand_over(f->serve);
+	sim_run(w->sim);
+	assert_true(f->drained);
+	assert_int_equal(f->locked, VID);
+	assert_true(w->v->locked);
+	world_close(w);
+}
+
 /* Nobody waits for what is not settled; the lock stays, for it may still be written. */
 static void drains_with_an_unsettled_past(void **state)
 {
@@ -478,6 +496,7 @@ int main(void)
 	    cmocka_unit_test(a_lost_lock_is_taken_again),
 	    cmocka_unit_test(a_lost_lock_may_be_taken),
 	    cmocka_unit_test(hands_over),
+	    cmocka_unit_test(hands_over_at_rest),
 	    cmocka_unit_test(drains_with_an_unsettled_past),
 	};
 

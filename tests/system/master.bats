@@ -1,0 +1,397 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2154 # variables of lib.bash
+#
+# The master may be killed, restarted and replaced without an unmount: under something that keeps its descriptors, as
+# systemd does (tests/lib/keeper.c plays that part), and with --replace.  Callers see a pause, and a command is done once.
+
+load lib
+
+keeper=$build/tests/lib/keeper
+
+setup() {
+	begin_test 170
+	case $(uname -r) in
+	[0-5].* | 6.[0-8].*) skip "this kernel cannot ask another front what one did not answer" ;;
+	esac
+	start_lamb a
+	here=$address
+}
+
+teardown() {
+	local pid=${sheepfs_pids[mnt]:-} keeper_pid=${keeper_pid:-}
+	# what serves now may be another process than the one that was started
+	[ -z "$pid" ] || sheepfs_pids[mnt]=$(serving_pid)
+	end_test
+}
+
+# The process that serves $T/mnt now.
+serving_pid() {
+	if [ -s "$T/kept/pid" ]; then
+		cat "$T/kept/pid"
+	else
+		sed -n "s|.*sheepfs\[\([0-9]*\)\]: $T/mnt is served by process.*|\1|p" "$T/mnt.log" | tail -n 1
+	fi
+}
+
+follow() {
+	sheepfs_pids[mnt]=$(serving_pid)
+	remember "${sheepfs_pids[mnt]}"
+	use_sheepfs mnt
+}
+
+# start_kept TARGETS [OPTION...]: under the keeper
+start_kept() {
+	mkdir -p "$T/kept" "$T/mnt"
+	"$keeper" "$T/kept" "$sheepfs_program" -f -s "$1" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" "${@:2}" "$T/mnt" \
+		>"$T/kept.out" 2>&1 3>&- </dev/null &
+	keeper_pid=$!
+	clients+=("$keeper_pid")
+	remember "$keeper_pid"
+	wait_until 10 ready_times 1
+	follow
+}
+
+ready_times() {
+	[ "$(grep -c '^ready' "$T/kept.out")" -ge "$1" ]
+}
+
+# kill_master: and waits until the next one serves
+kill_master() {
+	local n
+	n=$(grep -c '^ready' "$T/kept.out")
+	kill -KILL "$sheepfs_pid"
+	wait_until 20 ready_times $((n + 1))
+	follow
+}
+
+# replace [OPTION...]: by a new one, which goes to the background
+replace() {
+	timeout 60 "$sheepfs_program" -s "$here" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" --replace "$@" "$T/mnt" \
+		2>"$T/replace.out" 3>&-
+	follow
+}
+
+# load_begins: fio with checksums on one, direct and deep, and an ext4 on a loop device on two
+load_begins() {
+	local seconds=$1
+	need fio mkfs.ext4 losetup
+	attached one 64M
+	attached two 64M
+	mkfs.ext4 -q -F "$(volume two)"
+	mkdir "$T/disk"
+	mount -o loop "$(volume two)" "$T/disk"
+	client fio --name=direct --filename="$(volume one)" --size=24M --rw=randwrite --bsrange=512-256k --blockalign=512 \
+		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --time_based --runtime="$seconds" \
+		--ioengine=libaio --direct=1 --iodepth=16
+	direct=$client direct_out=$client_out
+	client bash -c "while :; do dd if=/dev/urandom of='$T/disk/a' bs=64k count=16 conv=fsync status=none && cp '$T/disk/a' '$T/disk/b' || exit 1; done"
+	buffered=$client buffered_out=$client_out
+}
+
+load_was_well() {
+	wait "$direct" || fail "fio: status $?: $(tail -n 5 "$direct_out")"
+	grep -q 'err= 0' "$direct_out"
+	if grep -E 'verify:|bad magic|io_u error' "$direct_out"; then
+		fail "fio found something wrong"
+	fi
+	gone "$buffered" && fail "the writer died: $(cat "$buffered_out")"
+	kill "$buffered"
+	wait_until 10 gone "$buffered"
+	grep " $T/disk ext4 rw" /proc/mounts
+	unmount_disk "$T/disk"
+	fsck.ext4 -fn "$(volume two)"
+	never_failed
+}
+
+@test "20 deaths of the master under fio with checksums and an ext4 on a loop device: a pause each" {
+	local n fds
+	start_lamb b
+	start_kept "$here,$address"
+	load_begins 22
+	fds=$(ls "/proc/$sheepfs_pid/fd" | wc -l)
+	for ((n = 0; n < 20; n++)); do
+		sleep "0.$((RANDOM % 8 + 1))"
+		kill_master
+	done
+	load_was_well
+	went_on one 20
+	grep 'sheepfs was restarted' "$mnt/status/failovers"
+	same 2 "$(ls "$mnt/volume" | wc -l)"
+	wait_until 10 all_settled one
+	# what is kept does not grow: the tree, the state, and for a volume its device and its connections
+	sleep 1
+	[ "$(ls "/proc/$sheepfs_pid/fd" | wc -l)" -le $((fds + 8)) ]
+	detach one
+	detach two
+	kill_master
+	same 0 "$(ls "$mnt/volume" | wc -l)"
+	grep -E 'started [0-9]+ with 2 descriptors' "$T/kept.out"
+	stop_is_the_end
+}
+
+# SIGTERM unmounts, and the keeper ends with it.
+stop_is_the_end() {
+	kill -TERM "$sheepfs_pid"
+	wait_until 20 gone "$keeper_pid"
+	tail -n 1 "$T/kept.out" | grep 'exited with 0'
+	not_mounted "$mnt"
+}
+
+@test "SIGTERM after a death unmounts everything" {
+	start_kept "$here"
+	attached one 16M
+	kill_master
+	attach_is_refused_twice one
+	stop_is_the_end
+}
+
+attach_is_refused_twice() {
+	refused vdi/mount "$1" 'File exists' already
+}
+
+@test "20 replacements under load: a pause each; the old one ends, the new one has its options" {
+	local n old
+	start_sheepfs "$here"
+	load_begins 20
+	for ((n = 0; n < 20; n++)); do
+		sleep "0.$((RANDOM % 5 + 1))"
+		old=$sheepfs_pid
+		replace --io-timeout "$n"
+		wait_until 5 gone "$old"
+		[ "$sheepfs_pid" != "$old" ]
+	done
+	load_was_well
+	same 19 "$(cat "$mnt/config/io_timeout")"
+	same 20 "$(grep -c 'takes over' "$sheepfs_log")"
+	detach one
+	detach two
+	same 1 "$(grep -c "TARGET=$T/mnt " /run/mount/utab)"
+	umount "$mnt"
+	wait_until 10 gone "$sheepfs_pid"
+}
+
+@test "what is open, owned, written to a knob and was a result stays" {
+	local fd
+	noise "$T/noise" 3000000
+	start_kept "$here"
+	attached one 64M
+	dd if="$T/noise" of="$(volume one)" bs=1M conv=notrunc,fsync status=none
+	chmod 640 "$(volume one)"
+	chown 1234:5678 "$(volume one)"
+	order config/io_timeout 77
+	order config/page_cache 1
+	exec {fd}<>"$(volume one)"
+	head -c 1000000 <&"$fd" | cmp -n 1000000 - "$T/noise"
+	kill_master
+	dd bs=1000000 count=1 status=none iflag=fullblock <&"$fd" | cmp - <(tail -c +1000001 "$T/noise" | head -c 1000000)
+	kill_master
+	exec {fd}<&-
+	same '640 1234 5678 67108864' "$(stat -c '%a %u %g %s' "$(volume one)")"
+	same 77 "$(cat "$mnt/config/io_timeout")"
+	same 1 "$(cat "$mnt/config/page_cache")"
+	cmp -n 3000000 "$T/noise" "$(volume one)"
+	detach one
+	stop_is_the_end
+}
+
+# asked FILE TEXT: in the background
+asked() {
+	# shellcheck disable=SC2016 # the inner shell's variables
+	client timeout 60 bash -c 'exec 9<>"$1"; echo "$2" >&9; status=$?; cat <&9; exit "$status"' asked "$mnt/$1" "$2"
+}
+
+answered() {
+	wait "$1" || fail "it failed: $(cat "$2")"
+}
+
+@test "commands in flight when the master dies are done once" {
+	start_kept "$here"
+	attached one 16M
+	dd if=/dev/urandom of="$(volume one)" bs=1M count=4 conv=notrunc,fsync status=none
+	fault a delay=new-vdi:1500
+	asked vdi/snapshot 'one first'
+	sleep 0.5
+	kill_master
+	answered "$client" "$client_out"
+	contains "$(cat "$client_out")" 'one@first'
+	same 1 "$(grep -c '^s one ' "$mnt/vdi/list")"
+	# by the cluster worker nobody knows: one may look, and nothing is done twice
+	asked vdi/create 'new 16M'
+	sleep 0.5
+	kill_master
+	if wait "$client"; then
+		fail "it was done: $(cat "$client_out")"
+	fi
+	contains "$(cat "$client_out")" 'vdi/list shows'
+	fault a
+	detach one
+	stop_is_the_end
+}
+
+@test "with commands that have begun a replacement waits; those that have not are the next one's" {
+	start_sheepfs "$here"
+	attached one 16M
+	fault a delay=new-vdi:2000
+	asked vdi/snapshot 'one first'
+	local first=$client first_out=$client_out
+	asked vdi/create 'new 16M'
+	local second=$client second_out=$client_out
+	asked vdi/snapshot 'one second'
+	local third=$client third_out=$client_out
+	sleep 0.5
+	replace
+	fault a
+	answered "$first" "$first_out"
+	answered "$second" "$second_out"
+	answered "$third" "$third_out"
+	same 2 "$(grep -c '^s one ' "$mnt/vdi/list")"
+	same 1 "$(grep -c ' new ' "$mnt/vdi/list")"
+	detach one
+}
+
+# helpers_with PROGRAM SCRIPT: a directory of helper programs, where PROGRAM is that script
+helpers_with() {
+	mkdir -p "$T/helpers"
+	ln -sf "$SHEEPFS_LIBEXEC"/sheepfs-* "$T/helpers"
+	rm "$T/helpers/$1"
+	printf '#!/bin/bash\n%s\n' "$2" >"$T/helpers/$1"
+	chmod 755 "$T/helpers/$1"
+}
+
+# in_vain WORD...: a replacement with these helpers fails, and the old one goes on
+in_vain() {
+	local old=$sheepfs_pid word
+	if SHEEPFS_LIBEXEC=$T/helpers timeout 60 "$sheepfs_program" -s "$here" --log "$T/new.log" --uids "$(uid_range)" \
+		"$@" --replace "$T/mnt" 2>"$T/new.out" 3>&- </dev/null; then
+		fail "it took over: $(cat "$T/new.log")"
+	fi
+	still_there "$old"
+	wait_until 10 worker_row one
+	tree_serves
+}
+
+@test "a new one that cannot serve is not missed: the old one goes on, whenever that ends" {
+	local n pid
+	start_sheepfs "$here"
+	load_begins 20
+	# its front dies at once, time and again
+	helpers_with sheepfs-front 'exit 1'
+	in_vain
+	grep 'this one goes on' "$sheepfs_log"
+	# its front hangs: it gives up, and its end unmounts nothing
+	helpers_with sheepfs-front 'exec sleep 4'
+	in_vain --timeout 1
+	# it is killed or ended at any moment before it serves
+	for n in 1 2 3 4 5 6; do
+		SHEEPFS_LIBEXEC=$T/helpers "$sheepfs_program" -f -s "$here" --log "$T/new.log" --uids "$(uid_range)" \
+			--replace "$T/mnt" >"$T/new.out" 2>&1 3>&- </dev/null &
+		pid=$!
+		sleep "0.0$n"
+		kill "-$([ $((n % 2)) = 0 ] && echo KILL || echo TERM)" "$pid"
+		wait_until 10 gone "$pid"
+		wait "$pid" 2>/dev/null || :
+		still_there "$sheepfs_pid"
+	done
+	# one that can serve can still do it
+	SHEEPFS_LIBEXEC=$build/libexec replace
+	load_was_well
+	detach one
+	detach two
+}
+
+@test "one that hangs before it serves is killed, and the old one goes on" {
+	local pid
+	[ -n "${SHEEPFS_LONG:-}" ] || skip "it takes a minute: SHEEPFS_LONG=1"
+	start_sheepfs "$here"
+	attached one 16M
+	helpers_with sheepfs-front 'exec sleep 60'
+	SHEEPFS_LIBEXEC=$T/helpers "$sheepfs_program" -f -s "$here" --log "$T/new.log" --uids "$(uid_range)" --replace "$T/mnt" \
+		>"$T/new.out" 2>&1 3>&- </dev/null &
+	pid=$!
+	remember "$pid"
+	wait_until 10 grep 'takes over' "$sheepfs_log"
+	sleep 0.5
+	kill -STOP "$pid"
+	wait_until 60 gone "$pid"
+	wait "$pid" 2>/dev/null || :
+	grep 'it did not serve in time; this one goes on' "$sheepfs_log"
+	wait_until 10 went_on one 1
+	dd if=/dev/zero of="$(volume one)" bs=4k count=1 conv=notrunc,fsync status=none
+	detach one
+}
+
+@test "who may not: others than root, a mount point without sheepfs, a service, a dead one" {
+	need setpriv
+	mkdir "$T/plain"
+	run "$sheepfs_program" --replace "$T/plain"
+	[ "$status" != 0 ]
+	contains "$output" 'there is no sheepfs at'
+	start_sheepfs "$here"
+	run setpriv --reuid 1234 --clear-groups "$sheepfs_program" --replace "$T/mnt"
+	[ "$status" != 0 ]
+	contains "$output" 'need root'
+	same '700 root' "$(stat -c '%a %U' /run/sheepfs)"
+	local socket
+	socket=/run/sheepfs/$(connection_of "$mnt").sock
+	run setpriv --reuid 1234 --clear-groups ncat -U "$socket"
+	[ "$status" != 0 ]
+	stop_sheepfs
+	[ ! -e "$socket" ]
+	start_kept "$here"
+	run timeout 20 "$sheepfs_program" -s "$here" --replace "$T/mnt"
+	[ "$status" != 0 ]
+	contains "$output" 'systemctl restart'
+	tree_serves
+	stop_is_the_end
+}
+
+@test "a state of another version is refused with a word, and the mounts end" {
+	start_kept "$here"
+	attached one 16M
+	spoil_state
+	kill -KILL "$sheepfs_pid"
+	wait_until 20 ready_times 2
+	follow
+	grep 'it is of version 9, and this sheepfs knows version 1 only' "$sheepfs_log"
+	same 0 "$(ls "$mnt/volume" | wc -l)"
+	attached two 16M
+	detach two
+	stop_is_the_end
+}
+
+# The head of the memory file, through the master's own descriptor.
+spoil_state() {
+	local fd
+	for fd in "/proc/$sheepfs_pid/fd"/*; do
+		if [[ $(readlink "$fd") == *memfd:sheepfs-state* ]]; then
+			printf 'sheepfs-state 9' | dd of="$fd" bs=15 count=1 conv=notrunc status=none
+			return
+		fi
+	done
+	fail "there is no state"
+}
+
+@test "an attach that the master's death interrupts is done by the next one" {
+	local n
+	start_kept "$here"
+	for n in 1 2 3 4 5 6 7 8; do
+		create "v$n" 16M
+	done
+	for n in 1 2 3 4 5 6 7 8; do
+		asked vdi/mount "v$n"
+		sleep "0.0$((RANDOM % 5))"
+		kill_master
+		answered "$client" "$client_out"
+		mounted "$(volume "v$n")"
+		dd if=/dev/zero of="$(volume "v$n")" bs=4k count=1 conv=notrunc,fsync status=none
+	done
+	for n in 1 2 3 4 5 6 7 8; do
+		asked vdi/unmount "v$n"
+		sleep "0.0$((RANDOM % 5))"
+		kill_master
+		answered "$client" "$client_out"
+		not_mounted "$mnt/volume/v$n"
+	done
+	stop_is_the_end
+}
