@@ -91,6 +91,8 @@ int main(void)
 	TAILQ_INIT(&f->volumes);
 	f->base = make_base();
 	f->scratch = malloc(SESSION_SCRATCH_SIZE);
+	if (f->scratch)
+		memset(f->scratch, 1, SESSION_SCRATCH_SIZE); /* its pages are there from now on */
 	f->control = control_new(f);
 	if (!f->base || !f->scratch || !f->control)
 		fatal("no memory to serve the tree");

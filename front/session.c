@@ -19,6 +19,7 @@
 
 #define TURN_REQUESTS 16
 #define TURN_BYTES (128 * 1024)
+#define PAGE 4096 /* bytes; larger ones are touched more than once */
 
 struct session {
 	int fd;
@@ -44,6 +45,20 @@ struct session {
 
 /* ---- replies ---- */
 
+/*
+ * A process that is being killed has no page brought in any more, and a reply that the kernel
+ * cannot copy to its end makes the caller's error EIO: all of it is there before it is asked to.
+ */
+static void bring_in(const void *data, size_t size)
+{
+	const volatile uint8_t *bytes = data;
+
+	for (size_t at = 0; at < size; at += PAGE)
+		(void)bytes[at];
+	if (size)
+		(void)bytes[size - 1];
+}
+
 /* ENOENT: the request is gone (its caller was killed); ENODEV: so is the connection, which the next
  * read tells. */
 static void session_write(struct session *s, struct iovec *iov, int count)
@@ -65,6 +80,7 @@ void session_reply(struct session *s, uint64_t unique, int error, const void *da
 	if (error)
 		size = 0;
 	out.len = (uint32_t)(sizeof out + size);
+	bring_in(data, size);
 	session_write(s, iov, size ? 2 : 1);
 }
 
@@ -244,24 +260,36 @@ static void on_change(evutil_socket_t fd, short what, void *arg)
 		over(arg);
 }
 
+/* What the kernel copied to the scratch belongs behind what it copied to its place. */
+static void complete(const struct session *s, const struct session_place *place, size_t size)
+{
+	size_t present = *place->present;
+
+	if (size <= present)
+		return;
+	memcpy(place->bytes + present, s->scratch + KERNEL_HEAD_SIZE + present, size - present);
+	*place->present = (uint32_t)((size + PAGE - 1) & ~(size_t)(PAGE - 1));
+}
+
 /* Reads one request and hands it out.  Returns its size, 0: no more now, -1: the session is over
  * and may be freed. */
 static ssize_t read_one(struct session *s)
 {
 	_Alignas(struct fuse_in_header) uint8_t head[KERNEL_HEAD_SIZE];
-	uint8_t *place = s->scratch + KERNEL_HEAD_SIZE;
-	struct iovec iov[2] = {{head, sizeof head}, {NULL, SLOT_SIZE}};
+	uint8_t *scratch = s->scratch + KERNEL_HEAD_SIZE;
+	uint32_t all = SLOT_SIZE;
+	struct session_place place = {scratch, &all};
+	struct iovec iov[3] = {{head, sizeof head}};
 	ssize_t n;
 
-	if (s->calls->place)
-		place = s->calls->place(s->arg);
-	if (!place) {
+	if (s->calls->place && !s->calls->place(&place, s->arg)) {
 		session_pause(s);
 		return 0;
 	}
-	iov[1].iov_base = place;
+	iov[1] = (struct iovec){place.bytes, *place.present};
+	iov[2] = (struct iovec){scratch + *place.present, SLOT_SIZE - *place.present};
 	do
-		n = readv(s->fd, iov, 2);
+		n = readv(s->fd, iov, 3);
 	while (n < 0 && (errno == EINTR || errno == ENOENT)); /* ENOENT: interrupted before */
 	if (n < 0 && errno == EAGAIN)
 		return 0;
@@ -271,7 +299,9 @@ static ssize_t read_one(struct session *s)
 		over(s);
 		return -1;
 	}
-	dispatch(s, head, place, (size_t)n);
+	if (n > (ssize_t)sizeof head)
+		complete(s, &place, (size_t)n - sizeof head);
+	dispatch(s, head, place.bytes, (size_t)n);
 	return n;
 }
 

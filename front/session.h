@@ -20,14 +20,23 @@
 
 struct session;
 
-/* Where requests are put together; shared by all sessions. */
+/* Where requests are put together; shared by all sessions, and all of it was touched before. */
 #define SESSION_SCRATCH_SIZE (KERNEL_HEAD_SIZE + SLOT_SIZE)
 
+/*
+ * SLOT_SIZE bytes, of which the first `present` have been touched.  Only to those does the kernel
+ * copy: a process that is killed while a page must be brought in for that loses the request, whose
+ * caller gets EIO.  What lies behind goes through the scratch, and counts as touched then.
+ */
+struct session_place {
+	uint8_t *bytes;
+	uint32_t *present;
+};
+
 struct session_calls {
-	/* SLOT_SIZE bytes for what follows the first KERNEL_HEAD_SIZE bytes of the next request;
-	 * NULL: there is no room, do not read until session_resume().  May itself be NULL: scratch.
-	 */
-	uint8_t *(*place)(void *arg);
+	/* Room for what follows the first KERNEL_HEAD_SIZE bytes of the next request.  False: there
+	 * is none, do not read until session_resume().  May be NULL: the scratch. */
+	bool (*place)(struct session_place *place, void *arg);
 	/* A request was read; `body` follows its header, up to KERNEL_HEAD_SIZE.  True: it is the
 	 * owner's now.  False: decode it with libfuse.  May be NULL. */
 	bool (*request)(const struct fuse_in_header *in, const void *body, void *arg);

@@ -223,14 +223,16 @@ static const struct chan_calls worker_calls = {on_worker_message, on_worker_ende
 /* ---- requests of the kernel ---- */
 
 /* A slot; else the scratch, from where a write is copied to wait. */
-static uint8_t *volume_place(void *arg)
+static bool volume_place(struct session_place *place, void *arg)
 {
 	struct volume *v = arg;
 	int slot = request_next_slot(&v->table);
 
-	if (slot >= 0)
-		return arena_slot(&v->out, (unsigned)slot);
-	return waiting_full(&v->waiting) ? NULL : v->front->scratch + KERNEL_HEAD_SIZE;
+	if (slot < 0)
+		return !waiting_full(&v->waiting);
+	place->bytes = arena_slot(&v->out, (unsigned)slot);
+	place->present = &v->present[slot];
+	return true;
 }
 
 static void note_activity(struct volume *v)
@@ -257,6 +259,8 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 		event_add(v->idle, &(struct timeval){IDLE_SECONDS, 0});
 	else if (arena_give_back(&v->out))
 		log_debug("volume %s: its pages cannot be given back", v->name);
+	else
+		memset(v->present, 0, sizeof v->present);
 }
 
 /* ---- callers that wait for a limited time ---- */

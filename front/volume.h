@@ -39,9 +39,10 @@ struct volume {
 	bool ended;  /* its connection was there and is not any more */
 	int error;   /* it failed: what every caller gets; 0 */
 	struct volume_face face;
-	struct session *session; /* NULL: not yet, or not any more */
-	struct chan *worker;     /* the data socket; NULL: not yet, or not any more */
-	struct arena out, in;    /* `in`: the generation's */
+	struct session *session;            /* NULL: not yet, or not any more */
+	struct chan *worker;                /* the data socket; NULL: not yet, or not any more */
+	struct arena out, in;               /* `in`: the generation's */
+	uint32_t present[SLOTS_PER_VOLUME]; /* of each slot of `out` (session.h) */
 	struct request_table table;
 	struct waiting_list waiting; /* for a slot: empty while one is free */
 	bool singly;                 /* one request at a time, for some worker died of one */
