@@ -138,6 +138,10 @@ static void write_commands(FILE *f, const struct master *m)
 	const struct result *r;
 
 	STAILQ_FOREACH (r, &m->results, next) {
+		if (r->unfinished) { /* it has not been asked for again yet */
+			fprintf(f, "command %" PRIu64 " %u\n", r->number, r->vid);
+			continue;
+		}
 		fprintf(f, "result %" PRIu64 " %d", r->number, -r->error);
 		put_text(f, r->sentence);
 		fputc('\n', f);
