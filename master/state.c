@@ -625,15 +625,16 @@ static void read_left(struct reader *r)
 	r->pasts = &l->pasts;
 }
 
-/* One that is not there is as good as one that can be neither read nor proved dead. */
-static int take_connection(struct reader *r, uint32_t volume, uint32_t number, unsigned index)
+/* One that must be there and is not is as good as one that can be neither read nor proved dead. */
+static int take_connection(
+    struct reader *r, uint32_t volume, uint32_t number, unsigned index, bool must)
 {
 	char name[NOTIFY_NAME_MAX];
 	int fd;
 
 	past_name(name, volume, number, index);
 	fd = bundle_take(r->bundle, name);
-	if (fd >= 0)
+	if (fd >= 0 || !must)
 		return fd;
 	log_warning("connection %s was not handed on: what went over it counts as unsettled", name);
 	return past_stand_in();
@@ -646,21 +647,23 @@ static void read_past(struct reader *r)
 	uint32_t epoch = (uint32_t)take_number(r, UINT32_MAX);
 	char address[ADDRESS_TEXT_MAX];
 	int fds[CONNECTIONS_MAX];
-	unsigned count;
+	unsigned known, count = 0;
 
 	take_text(r, address, sizeof address);
-	count = (unsigned)take_number(r, CONNECTIONS_MAX);
+	known = (unsigned)take_number(r, CONNECTIONS_MAX);
 	if (r->bad || !r->pasts || !number) {
 		r->bad = true;
 		return;
 	}
-	for (unsigned i = 0; i < count; i++) {
-		fds[i] = take_connection(r, volume, number, i);
-		if (fds[i] < 0) {
-			r->bad = true;
-			count = i;
-		}
+	/* some may have been kept after this line was written, and before they were used */
+	while (count < CONNECTIONS_MAX) {
+		fds[count] = take_connection(r, volume, number, count, count < known);
+		if (fds[count] < 0)
+			break;
+		count++;
 	}
+	if (count < known)
+		r->bad = true;
 	if (!past_add(r->pasts, volume, number, epoch, address, fds, count))
 		r->bad = true;
 }
