@@ -175,7 +175,7 @@ void attach_init_received(struct volume *v)
 	v->state = VOLUME_READY;
 	volume_clear_timer(v);
 	v->attach = NULL;
-	state_save(v->master);
+	state_save_volume(v);
 	log_debug("volume %s: connection %u, generation %u", v->shown, v->connection,
 	    v->generation.number);
 	command_answer(c, 0, "%s", v->generation.sentence);

@@ -166,7 +166,7 @@ void command_answer(struct command *c, int error, const char *format, ...)
 		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
 		    c->uid, sentence);
 		command_remember(m, c->number, error, sentence);
-		state_save(m);
+		state_save_rest(m);
 	}
 	front_answer(m, c->number, error, sentence);
 	forget(c);
@@ -347,7 +347,7 @@ static void run(struct command *c)
 
 	c->running = true;
 	if (command_is_change(c))
-		state_save(m);
+		state_save_rest(m);
 	switch (c->verb) {
 	case VERB_MOUNT:
 		attach_begin(m, c);

@@ -54,7 +54,7 @@ static void close_device(struct volume *v)
 		return;
 	close(v->device);
 	v->device = -1;
-	state_save(v->master);
+	state_save_volume(v);
 	state_device_name(name, v->number);
 	notify_drop(name);
 }
@@ -269,6 +269,7 @@ static void leave_lock(struct volume *v)
 
 	v->identity.lock = 0;
 	locks_left(v->master, &v->name, v->shown, vid);
+	state_save_volume(v);
 }
 
 /* A lock that a worker left is released first, so that the next attach finds none. */

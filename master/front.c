@@ -137,7 +137,7 @@ static void volume_message(struct master *m, const struct msg *message)
 	} else if (message->id == MSG_ATTRIBUTES) {
 		v->attributes = message->body.attributes;
 		v->owned = true;
-		state_save(m);
+		state_save_volume(v);
 	} else if (message->generation == v->generation.number) {
 		generation_blame(&v->generation, (const char *)message->tail);
 	}

@@ -124,7 +124,7 @@ static void note_ready(struct generation *g, const struct msg *m)
 	if (g->draining)
 		return;
 	chan_talk(g->process.chan, TALK_SERVING);
-	state_save(master_of(g));
+	state_save_volume(g->volume);
 	seek_ready(g->volume);
 }
 
@@ -139,7 +139,7 @@ static void note_refused(struct generation *g, const struct msg *m)
 static void note_settled(struct generation *g, const struct msg *m)
 {
 	g->volume->died = g->volume->died || m->body.settled.died;
-	if (past_settled(master_of(g), &g->volume->pasts, m->body.settled.past))
+	if (past_settled(g->volume, m->body.settled.past))
 		log_info("volume %s: generation %u is settled: %.*s", g->volume->shown,
 		    m->body.settled.past, SENTENCE_MAX, (const char *)m->tail);
 	else
@@ -163,15 +163,15 @@ static void on_message(struct msg *m, void *arg)
 		break;
 	case MSG_LOCKED:
 		g->volume->identity.lock = m->body.locked.vid;
-		state_save(master_of(g));
+		state_save_volume(g->volume);
 		break;
 	case MSG_IDENTITY:
 		volume_identify(g->volume, &m->body.identity);
-		state_save(master_of(g));
+		state_save_volume(g->volume);
 		break;
 	case MSG_EPOCH:
 		g->epoch = m->body.epoch.epoch;
-		state_save(master_of(g));
+		state_save_volume(g->volume);
 		break;
 	case MSG_SETTLED:
 		note_settled(g, m);
@@ -228,7 +228,7 @@ static void leave_past(struct generation *g)
 	if (leaves &&
 	    past_add(&v->pasts, v->number, g->number, g->epoch, g->target.text, g->kept, count))
 		return;
-	state_save(v->master);
+	state_save_volume(v);
 	past_drop(v->number, g->number, count);
 	if (!leaves)
 		close_fds(g->kept, count);
@@ -351,7 +351,7 @@ int generation_start(struct volume *v, const struct target *target, int fd)
 	int theirs[3] = {-1, -1, -1}, error;
 
 	renew(g, v, target);
-	state_save(v->master);
+	state_save_volume(v);
 	error = make_memory(g, theirs);
 	if (!error)
 		error = start_process(g);

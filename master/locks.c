@@ -40,7 +40,7 @@ static void on_released(int error, const char *sentence, void *arg)
 	if (!error) {
 		LIST_REMOVE(l, link);
 		free(l);
-		state_save(m);
+		state_save_rest(m);
 	}
 	if (!v)
 		return;
@@ -77,7 +77,7 @@ void locks_left(struct master *m, const struct name *name, const char *shown, ui
 	l->vid = vid;
 	memcpy(l->shown, shown, strlen(shown) + 1);
 	LIST_INSERT_HEAD(&m->locks, l, link);
-	state_save(m);
+	state_save_rest(m);
 	release(l);
 }
 

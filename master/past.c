@@ -93,22 +93,25 @@ int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uin
 }
 
 /* First the state does not name it any more, then it goes. */
-static void past_end(struct master *m, struct past_list *list, struct past *p)
+static void past_end(struct master *m, struct volume *v, struct past_list *list, struct past *p)
 {
 	TAILQ_REMOVE(list, p, link);
-	state_save(m);
+	if (v)
+		state_save_volume(v);
+	else
+		state_save_rest(m);
 	past_drop(p->volume, p->number, p->count);
 	past_free(p);
 }
 
-bool past_settled(struct master *m, struct past_list *list, uint32_t number)
+bool past_settled(struct volume *v, uint32_t number)
 {
 	struct past *p;
 
-	TAILQ_FOREACH (p, list, link) {
+	TAILQ_FOREACH (p, &v->pasts, link) {
 		if (p->number != number)
 			continue;
-		past_end(m, list, p);
+		past_end(v->master, v, &v->pasts, p);
 		return true;
 	}
 	return false;
@@ -124,12 +127,12 @@ unsigned past_count(const struct past_list *list)
 	return n;
 }
 
-void past_close(struct master *m, struct past_list *list)
+void past_close(struct master *m, struct volume *v, struct past_list *list)
 {
 	struct past *p;
 
 	while ((p = TAILQ_FIRST(list)))
-		past_end(m, list, p);
+		past_end(m, v, list, p);
 }
 
 void past_leave(struct volume *v)
@@ -141,7 +144,7 @@ void past_leave(struct volume *v)
 	    "the lock (vid %x) is kept; attaching the volume here settles it",
 	    v->shown, TAILQ_FIRST(&v->pasts)->address, v->identity.lock);
 	if (!l) {
-		past_close(v->master, &v->pasts);
+		past_close(v->master, v, &v->pasts);
 		return;
 	}
 	l->name = v->name;
@@ -151,7 +154,7 @@ void past_leave(struct volume *v)
 	TAILQ_CONCAT(&l->pasts, &v->pasts, link);
 	v->identity.lock = 0;
 	LIST_INSERT_HEAD(&v->master->lefts, l, link);
-	state_save(v->master);
+	state_save_volume(v);
 }
 
 void past_take_over(struct volume *v)
@@ -180,7 +183,7 @@ void past_forget_all(struct master *m)
 		    "releases it",
 		    l->shown, l->identity.lock);
 		LIST_REMOVE(l, link);
-		past_close(m, &l->pasts);
+		past_close(m, NULL, &l->pasts);
 		free(l);
 	}
 }

@@ -63,13 +63,13 @@ bool past_add(struct past_list *list, uint32_t volume, uint32_t number, uint32_t
  * not believe that it was. */
 int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation);
 
-/* The one with that number is settled. Returns false when there is none. */
-bool past_settled(struct master *m, struct past_list *list, uint32_t number);
+/* The one of the volume with that number is settled. Returns false when there is none. */
+bool past_settled(struct volume *v, uint32_t number);
 
 unsigned past_count(const struct past_list *list);
 
-/* All of them are of no use any more. */
-void past_close(struct master *m, struct past_list *list);
+/* All of them are of no use any more.  v: whose they are; NULL: nobody's who is listed. */
+void past_close(struct master *m, struct volume *v, struct past_list *list);
 
 /* What is left of a volume that goes; its lock stays held until it is attached again.  Afterwards
  * the volume has none. */

@@ -34,10 +34,11 @@
 #define SERVING "serving"
 #define FRONT "front %d"
 #define WORD_MAX 300
-#define PEER_LIMIT 5000   /* milliseconds that a message may take */
-#define SERVE_LIMIT 45000 /* ... that the new one may take to serve: its lamb reads a store first  \
-			   */
-#define GIVE_LIMIT 60000  /* ... that the old one may take to end everything */
+#define PEER_LIMIT 5000 /* milliseconds that a message may take */
+#define SERVE_LIMIT                                                                                \
+	45000            /* ... that the new one may take to serve: its lamb reads a store first   \
+			  */
+#define GIVE_LIMIT 60000 /* ... that the old one may take to end everything */
 
 struct replace {
 	int listener;

@@ -80,7 +80,7 @@ static void go_on(struct volume *v)
 	front_start_generation(v->master, v);
 	v->blames = v->settle_all = v->refused = false;
 	status_note_failover(v, pause, v->trouble);
-	state_save(v->master);
+	state_save_volume(v);
 	log_warning("volume %s goes on after %llu ms: generation %u, through %s", v->shown,
 	    (unsigned long long)pause, g->number, g->target.text);
 	snapshot_resume(v);
@@ -268,7 +268,7 @@ void seek_after(struct volume *v, const char *words)
 		words = g->sentence;
 	if (is_first(v) && g->refused == -ESTALE && v->identity.vid) {
 		/* what was left belongs to a volume that is no more */
-		past_close(v->master, &v->pasts);
+		past_close(v->master, v, &v->pasts);
 		memset(&v->identity, 0, sizeof v->identity);
 		try_target(v);
 		return;

@@ -52,12 +52,12 @@ static void put_bytes(FILE *f, const void *bytes, size_t size)
 {
 	const uint8_t *byte = bytes;
 
-	fputc(' ', f);
+	putc_unlocked(' ', f);
 	if (!size)
-		fputc('%', f);
+		putc_unlocked('%', f);
 	for (size_t i = 0; i < size; i++) {
 		if (isgraph(byte[i]) && byte[i] != '%')
-			fputc(byte[i], f);
+			putc_unlocked(byte[i], f);
 		else
 			fprintf(f, "%%%02x", byte[i]);
 	}
@@ -239,22 +239,23 @@ static void write_left(FILE *f, const struct name *name, const struct identity *
 	fputc('\n', f);
 }
 
-static void write_volumes(FILE *f, const struct master *m)
+static void write_one(FILE *f, const struct volume *v)
 {
-	const struct volume *v;
+	if (lives_on(v)) {
+		write_volume(f, v);
+	} else if (v->identity.lock || !TAILQ_EMPTY(&v->pasts) ||
+		   generation_may_leave(&v->generation)) {
+		write_left(f, &v->name, &v->identity);
+		write_pasts(f, &v->pasts);
+		write_generation(f, v);
+	}
+}
+
+static void write_lefts(FILE *f, const struct master *m)
+{
 	const struct left *l;
 	const struct lock *lock;
 
-	TAILQ_FOREACH (v, &m->volumes, link) {
-		if (lives_on(v)) {
-			write_volume(f, v);
-		} else if (v->identity.lock || !TAILQ_EMPTY(&v->pasts) ||
-			   generation_may_leave(&v->generation)) {
-			write_left(f, &v->name, &v->identity);
-			write_pasts(f, &v->pasts);
-			write_generation(f, v);
-		}
-	}
 	LIST_FOREACH (l, &m->lefts, link) {
 		write_left(f, &l->name, &l->identity);
 		write_pasts(f, &l->pasts);
@@ -266,15 +267,35 @@ static void write_volumes(FILE *f, const struct master *m)
 	}
 }
 
-static void write_all(FILE *f, const struct master *m)
+/* What is written of each volume is kept, for most saves change one of many. */
+static int make_lines(struct volume *v)
 {
+	FILE *f = open_memstream(&v->lines, &v->lines_size);
+
+	if (!f)
+		return -ENOMEM;
+	write_one(f, v);
+	return fclose(f) ? -ENOMEM : 0;
+}
+
+static int write_all(FILE *f, const struct master *m)
+{
+	struct volume *v;
+	int error = 0;
+
 	fprintf(f, FIRST_WORD " %d\n", STATE_VERSION);
 	write_tree(f, m);
 	write_knobs(f, m);
 	write_commands(f, m);
 	write_failovers(f, m);
-	write_volumes(f, m);
+	TAILQ_FOREACH (v, &m->volumes, link) {
+		if (!error && !v->lines)
+			error = make_lines(v);
+		fwrite(v->lines, 1, v->lines_size, f);
+	}
+	write_lefts(f, m);
 	fputs("end\n", f);
+	return error;
 }
 
 /* ---- the memory file ---- */
@@ -319,8 +340,11 @@ static int write_to(const struct master *m, int fd, unsigned place)
 
 	if (!f)
 		return -ENOMEM;
-	write_all(f, m);
-	error = fclose(f) || size > TEXT_MAX ? -ENOMEM : write_whole(fd, text, size, at);
+	error = write_all(f, m);
+	if (fclose(f) || size > TEXT_MAX)
+		error = -ENOMEM;
+	if (!error)
+		error = write_whole(fd, text, size, at);
 	snprintf(
 	    head, sizeof head, FIRST_WORD " %d %lld %zu\n", STATE_VERSION, (long long)at, size);
 	if (!error)
@@ -356,7 +380,7 @@ void state_close(struct master *m)
 	m->state = NULL;
 }
 
-void state_save(struct master *m)
+void state_save_rest(struct master *m)
 {
 	struct state_file *s = m->state;
 	int error;
@@ -372,11 +396,40 @@ void state_save(struct master *m)
 		s->place = !s->place;
 }
 
+static void forget_lines(struct volume *v)
+{
+	free(v->lines);
+	v->lines = NULL;
+	v->lines_size = 0;
+}
+
+void state_save_volume(struct volume *v)
+{
+	forget_lines(v);
+	state_save_rest(v->master);
+}
+
+static void forget_all_lines(struct master *m)
+{
+	struct volume *v;
+
+	TAILQ_FOREACH (v, &m->volumes, link)
+		forget_lines(v);
+}
+
+void state_save(struct master *m)
+{
+	forget_all_lines(m);
+	state_save_rest(m);
+}
+
 int state_write(struct master *m)
 {
 	int fd = memfd_create("sheepfs-state", MFD_CLOEXEC);
-	int error = fd < 0 ? -errno : write_to(m, fd, 0);
+	int error;
 
+	forget_all_lines(m);
+	error = fd < 0 ? -errno : write_to(m, fd, 0);
 	if (!error)
 		return fd;
 	if (fd >= 0)

@@ -14,6 +14,8 @@
 #include "master/bundle.h"
 #include "master/master.h"
 
+struct volume;
+
 #define STATE_NAME "state"
 #define STATE_TREE_NAME "tree"
 
@@ -27,10 +29,13 @@ int state_open(struct master *m, int fd);
 void state_close(struct master *m);
 
 /*
- * It has changed.  Comes back when the change is kept: whatever is done next, a successor knows of
- * it.  One that dies in here leaves the state as it was before.  Nothing where none is kept.
+ * Something has changed: anything, one volume, or what is no volume's (commands, locks, knobs).
+ * Each comes back when the change is kept: whatever is done next, a successor knows of it.  One
+ * that dies in here leaves the state as it was before.  Nothing where none is kept.
  */
 void state_save(struct master *m);
+void state_save_volume(struct volume *v);
+void state_save_rest(struct master *m);
 
 /* A memory file with the state of this moment, the caller's; or -errno. */
 int state_write(struct master *m);

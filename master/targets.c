@@ -88,7 +88,7 @@ void targets_replace(struct master *m, struct command *c)
 		seek_elsewhere(v);
 	cluster_elsewhere(m);
 	free(old);
-	state_save(m);
+	state_save_rest(m);
 	command_answer(c, 0, "the daemons are %s from now on", c->text);
 }
 

@@ -91,7 +91,8 @@ void volume_free(struct volume *v)
 		event_free(v->timer);
 	if (v->pause)
 		event_free(v->pause);
-	past_close(v->master, &v->pasts);
+	past_close(v->master, NULL, &v->pasts);
+	free(v->lines);
 	for (unsigned i = 0; i < 2; i++)
 		if (v->out[i] >= 0)
 			close(v->out[i]);

@@ -69,6 +69,8 @@ struct volume {
 	bool lingers;        /* its connection outlived its mount: somebody uses it */
 	bool forced;         /* its users are not asked */
 	bool settling;       /* ENDING: a generation is sought once more, to settle what was */
+	char *lines;         /* of it in the state as it was saved last; NULL: none */
+	size_t lines_size;   /* bytes */
 	bool lock_is_late;   /* nobody waits for its release any more */
 	int error;           /* ENDING: what the commands are answered */
 	char sentence[SENTENCE_MAX];
