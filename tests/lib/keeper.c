@@ -146,7 +146,7 @@ static int listen_at(void)
 static void place_fds(void)
 {
 	for (unsigned i = 0; i < nr_kept; i++)
-		kept[i].fd = fcntl(kept[i].fd, F_DUPFD, FIRST_FD + KEPT_MAX);
+		kept[i].fd = fcntl(kept[i].fd, F_DUPFD, FIRST_FD + (int)nr_kept);
 	for (unsigned i = 0; i < nr_kept; i++) {
 		dup2(kept[i].fd, FIRST_FD + (int)i);
 		close(kept[i].fd);

@@ -12,7 +12,7 @@ load lib
 	# 77: it cannot be had here; anything else is a failure
 	reason=$("$vm/kernel" 6.1 2>&1) || { [ $? = 77 ] && skip "$reason"; }
 	SHEEPFS_VM_SECONDS=220 run "$vm/run" 6.1 "$vm/job-61.sh" "$sheepfs_program" "$lamb_program" \
-		"$SHEEPFS_LIBEXEC/sheepfs-front" "$SHEEPFS_LIBEXEC/sheepfs-worker" 3>&-
+		"$SHEEPFS_LIBEXEC/sheepfs-front" "$SHEEPFS_LIBEXEC/sheepfs-worker" "$build/tests/lib/keeper" 3>&-
 	while read -r line; do
 		tell "$line"
 	done <<<"$output"

@@ -215,6 +215,10 @@ for n in 1 2 3 4; do
 done
 wait "$killed" || fail "fio over the deaths of workers: $(tail -n 3 /tmp/killed.out)"
 step "four workers died, and nothing is missing"
+! SHEEPFS_LIBEXEC=/vm ./sheepfs -s lamb:/tmp/store --replace "$mnt" >/tmp/replace.out 2>&1 || fail "it was replaced"
+grep -q 'cannot be replaced: this kernel cannot ask another front' /tmp/replace.out || fail "replace: $(cat /tmp/replace.out)"
+must dd if="$mnt/volume/v2" of=/dev/null bs=1M count=1
+step "a replacement is refused, and nothing is changed"
 front=$(pgrep -x sheepfs-front)
 kill -KILL "$front"
 wait_until 20 no_more "$sheepfs"
@@ -222,6 +226,23 @@ wait_until 20 no_more "$sheepfs"
 grep -q 'this kernel cannot ask another front' "$sheepfs_log" || fail "the log does not say why"
 [ -z "$(running)" ] || fail "still running: $(running)"
 step "the front died, and the mounts with it"
+! grep ' fuse' /proc/mounts | grep -v fusectl || fail "mounts are left"
+
+# the master's death, with something that keeps its descriptors: likewise, and the next one begins anew
+mkdir /tmp/kept
+SHEEPFS_LIBEXEC=/vm SHEEPFS_LAMB=/vm/lamb ./keeper /tmp/kept ./sheepfs -f -s lamb:/tmp/store --log "$sheepfs_log" "$mnt" \
+	>/tmp/kept.out 2>&1 &
+keeper=$!
+wait_until 20 grep -q ready /tmp/kept.out
+order vdi/mount v2
+kill -KILL "$(</tmp/kept/pid)"
+wait_until 30 eval '[ "$(grep -c ready /tmp/kept.out)" = 2 ]'
+grep -q 'cannot be gone on with: this kernel cannot ask another front' "$sheepfs_log" || fail "the log does not say why"
+[ -z "$(ls "$mnt/volume")" ] || fail "there are volumes: $(ls "$mnt/volume")"
+kill -TERM "$(</tmp/kept/pid)"
+wait_until 20 no_more "$keeper"
+[ -z "$(running)" ] || fail "still running: $(running)"
+step "the master died, its mounts ended, and the next one serves"
 ! grep ' fuse' /proc/mounts | grep -v fusectl || fail "mounts are left"
 ! dmesg | grep -E 'BUG|WARNING|Oops|blocked for more than|general protection|segfault|I/O error' ||
 	fail "the kernel complains"
