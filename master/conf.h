@@ -36,7 +36,7 @@ struct conf {
 	uid_t uid_first, uid_last;     /* front, cluster worker, lamb, then the volumes' workers */
 	struct name *volumes;          /* to be attached at the start */
 	unsigned nr_volumes;
-	const char *log;        /* NULL: the terminal, or syslog */
+	const char *log;        /* NULL: terminal, journal, or syslog */
 	const char *mountpoint; /* as typed */
 	const char *libexec;    /* where the helper programs are */
 	const char *lamb;       /* the program, for the target lamb:/store */

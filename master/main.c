@@ -56,7 +56,7 @@ static int open_log(const struct conf *c)
 	int fd;
 
 	if (!c->log) {
-		log_open("sheepfs", c->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG, c->debug);
+		log_open("sheepfs", c->foreground ? log_stderr() : LOG_TO_SYSLOG, c->debug);
 		return 0;
 	}
 	fd = open(c->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
@@ -301,7 +301,7 @@ int main(int argc, char **argv)
 	char why[1024] = "";
 	int error = read_conf(argc, argv, &conf, why, sizeof why), status;
 
-	log_open("sheepfs", LOG_TO_STDERR, 0);
+	log_open("sheepfs", log_stderr(), 0);
 	if (error) {
 		log_error("%s (sheepfs --help tells more)", why);
 		return EXIT_USAGE;
