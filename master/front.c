@@ -262,6 +262,7 @@ static int start(struct master *m)
 {
 	const struct process_plan plan = {.program = "sheepfs-front",
 	    .kind = KIND_FRONT,
+	    .uid = m->conf->uid_first,
 	    .message = on_message,
 	    .ended = on_ended,
 	    .arg = m};
