@@ -6,6 +6,7 @@
 #include "tests/unit/unit.h"
 
 #include "master/conf.h"
+#include "master/dial.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -438,6 +439,18 @@ static void test_trial(void **state)
 	assert_string_equal(small, "10.0.0.1:7000: No route");
 }
 
+static void test_dial_words(void **state)
+{
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	assert_string_equal(dial_words(-ETIMEDOUT), "Connection timed out");
+	/* of a unit, whose filter says nothing */
+	setenv("NOTIFY_SOCKET", "/nowhere", 1);
+	assert_non_null(strstr(dial_words(-ETIMEDOUT), "IPAddressAllow="));
+	assert_string_equal(dial_words(-ECONNREFUSED), "Connection refused");
+	unsetenv("NOTIFY_SOCKET");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +466,7 @@ int main(void)
 	    cmocka_unit_test(test_wrong_targets),
 	    cmocka_unit_test(test_too_many_targets),
 	    cmocka_unit_test(test_trial),
+	    cmocka_unit_test(test_dial_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
