@@ -9,11 +9,13 @@
 
 #include "include/words.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +24,20 @@ static const char *log_program = "sheepfs";
 static enum log_sink log_sink = LOG_TO_STDERR;
 static int log_debug_on;
 
+/* JOURNAL_STREAM is the device and inode of the journal's stream (systemd.exec(5)), which may have
+ * been replaced since it was set. */
+enum log_sink log_stderr(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	if (stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	    !fstat(STDERR_FILENO, &st) && st.st_dev == device && st.st_ino == inode)
+		return LOG_TO_JOURNAL;
+	return LOG_TO_STDERR;
+}
+
 void log_open(const char *program, enum log_sink sink, int debug)
 {
 	log_program = program;
@@ -29,6 +45,8 @@ void log_open(const char *program, enum log_sink sink, int debug)
 	log_debug_on = debug;
 	if (sink == LOG_TO_SYSLOG)
 		openlog(program, LOG_PID, LOG_DAEMON);
+	if (sink == LOG_TO_JOURNAL)
+		fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
 }
 
 int log_debugging(void)
@@ -57,7 +75,7 @@ static size_t write_prefix(char *line, size_t size, int level)
 	struct tm tm;
 	int n = 0;
 
-	if (log_sink == LOG_TO_PARENT) {
+	if (log_sink == LOG_TO_PARENT || log_sink == LOG_TO_JOURNAL) {
 		n = snprintf(line, size, "<%d>", level);
 	} else if (log_sink == LOG_TO_STDERR) {
 		n = snprintf(line, size, "%s: ", log_program);

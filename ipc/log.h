@@ -13,11 +13,16 @@
 #define LOG_LINE_MAX 1200
 
 enum log_sink {
-	LOG_TO_PARENT, /* descriptor 2, "<level>text" (also what journald reads) */
-	LOG_TO_STDERR, /* descriptor 2, "sheepfs: text", for a person */
-	LOG_TO_SYSLOG, /* syslog(3), facility daemon */
-	LOG_TO_FILE,   /* descriptor 2, with date and time */
+	LOG_TO_PARENT,  /* descriptor 2, "<level>text" */
+	LOG_TO_JOURNAL, /* the same, as sd-daemon(3) has it; descriptor 2 never blocks from then on
+			 */
+	LOG_TO_STDERR,  /* descriptor 2, "sheepfs: text", for a person */
+	LOG_TO_SYSLOG,  /* syslog(3), facility daemon */
+	LOG_TO_FILE,    /* descriptor 2, with date and time */
 };
+
+/* Where descriptor 2 leads: LOG_TO_JOURNAL or LOG_TO_STDERR. */
+enum log_sink log_stderr(void);
 
 /* program is kept, not copied.  debug: log_debug() lines are written too. */
 void log_open(const char *program, enum log_sink sink, int debug);

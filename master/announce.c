@@ -112,10 +112,9 @@ void announce_failed(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
-	if (terminal >= 0)
+	/* else the log is there, too */
+	if (terminal >= 0 && log_is_elsewhere)
 		dprintf(terminal, "sheepfs: %s\n", text);
-	/* with -f the terminal is the log, too */
-	if (terminal < 0 || log_is_elsewhere)
-		log_error("%s", text);
+	log_error("%s", text);
 	tell_parent(FAILED);
 }

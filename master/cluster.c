@@ -364,13 +364,14 @@ static void on_ended(const char *words, void *arg)
 
 static int start_process(struct cluster *c, int fd)
 {
+	const uid_t uid = c->master->conf->uid_first + 1;
 	const struct process_plan plan = {.program = "sheepfs-worker",
 	    .role = "cluster",
 	    .kind = KIND_CLUSTER,
+	    .uid = uid,
 	    .message = on_message,
 	    .ended = on_ended,
 	    .arg = c};
-	const uid_t uid = c->master->conf->uid_first + 1;
 	const struct msg_start_cluster start = {.uid = uid, .gid = uid};
 	const struct msg_daemon daemon = {.serial = ++c->serial};
 	int error = process_start(c->master, &c->process, &plan);
@@ -392,7 +393,7 @@ static void on_dialled(int fd, void *arg)
 
 	c->dial = NULL;
 	if (fd < 0) {
-		try_elsewhere(c, strerror(-fd));
+		try_elsewhere(c, dial_words(fd));
 		return;
 	}
 	c->target = *trial_target(c->trial);

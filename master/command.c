@@ -11,6 +11,7 @@
 #include "master/front.h"
 #include "master/handover.h"
 #include "master/snapshot.h"
+#include "master/startup.h"
 #include "master/state.h"
 #include "master/status.h"
 #include "master/targets.h"
@@ -137,6 +138,13 @@ bool command_none_runs(const struct master *m)
 	return true;
 }
 
+static void enter(struct command *c)
+{
+	name_show(&c->name, c->shown);
+	TAILQ_INSERT_TAIL(&c->master->commands, c, link);
+	c->master->nr_commands++;
+}
+
 static void forget(struct command *c)
 {
 	struct master *m = c->master;
@@ -148,10 +156,24 @@ static void forget(struct command *c)
 	command_run_waiting(m);
 }
 
+static void tell(struct command *c, int error, const char *sentence)
+{
+	struct master *m = c->master;
+
+	if (command_is_change(c) || c->set || c->verb == VERB_ABORT) {
+		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
+		    c->uid, sentence);
+		command_remember(m, c->number, error, sentence);
+		state_save_rest(m);
+	}
+	front_answer(m, c->number, error, sentence);
+}
+
 void command_answer(struct command *c, int error, const char *format, ...)
 {
 	char sentence[SENTENCE_MAX];
 	struct master *m;
+	bool ours;
 	va_list ap;
 
 	va_start(ap, format);
@@ -162,15 +184,31 @@ void command_answer(struct command *c, int error, const char *format, ...)
 		return;
 	}
 	m = c->master;
-	if (command_is_change(c) || c->set || c->verb == VERB_ABORT) {
-		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
-		    c->uid, sentence);
-		command_remember(m, c->number, error, sentence);
-		state_save_rest(m);
-	}
-	front_answer(m, c->number, error, sentence);
+	ours = !c->number;
+	if (ours)
+		log_line(error ? 4 : 6, "mount %s at the start: %s", c->shown, sentence);
+	else
+		tell(c, error, sentence);
 	forget(c);
+	if (ours)
+		startup_answered(m);
 	handover_turn(m);
+}
+
+void command_attach(struct master *m, const struct name *name)
+{
+	struct command *c = calloc(1, sizeof *c);
+
+	if (!c) {
+		log_warning("mount %s at the start: out of memory", name->name);
+		startup_answered(m);
+		return;
+	}
+	c->master = m;
+	c->verb = VERB_MOUNT;
+	c->name = *name;
+	enter(c);
+	command_run_waiting(m);
 }
 
 void command_answer_table(struct command *c, int fd)
@@ -462,17 +500,16 @@ static struct command *record(struct master *m, const struct msg *message)
 	c->name.snap_id = from->snap_id;
 	memcpy(c->other.name, from->other, sizeof c->other.name);
 	c->set = from->set;
-	name_show(&c->name, c->shown);
 	if (c->set && (c->verb == VERB_SHEEP_INFO || c->verb == VERB_FENCED)) {
 		c->text = strdup((const char *)message->tail);
 		if (!c->text) {
 			free(c);
 			return NULL;
 		}
-		snprintf(c->shown, sizeof c->shown, "%s", c->text);
 	}
-	TAILQ_INSERT_TAIL(&m->commands, c, link);
-	m->nr_commands++;
+	enter(c);
+	if (c->text)
+		snprintf(c->shown, sizeof c->shown, "%s", c->text);
 	return c;
 }
 

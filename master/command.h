@@ -15,7 +15,7 @@
 struct command {
 	TAILQ_ENTRY(command) link;
 	struct master *master;
-	uint64_t number; /* the kernel's */
+	uint64_t number; /* the kernel's; 0: our own, at the start */
 	enum verb verb;
 	bool running; /* else it waits for another one on this name */
 	bool again;   /* an earlier master had begun it */
@@ -55,6 +55,9 @@ static inline bool command_is_table(const struct command *c)
 
 /* A COMMAND came: records it and runs it, or answers why not. */
 void command_receive(struct master *m, const struct msg *message);
+
+/* Attaches a volume of the start, for nobody: startup_answered() is called when that is over. */
+void command_attach(struct master *m, const struct name *name);
 
 /* Answers it with an errno (0 or negative) and a sentence; the command is gone then.  NULL is fine:
  * the sentence goes to the log only. */

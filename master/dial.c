@@ -4,6 +4,8 @@
  */
 #include "master/dial.h"
 
+#include "master/notify.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -120,6 +122,14 @@ struct dial *dial_start(struct event_base *base, const struct target *target, un
 	else
 		event_active(d->event, EV_WRITE, 0);
 	return d;
+}
+
+/* What systemd's filter does not let out vanishes without an error. */
+const char *dial_words(int error)
+{
+	if (error == -ETIMEDOUT && notify_is_service())
+		return "Connection timed out; does IPAddressAllow= of the unit name it?";
+	return strerror(-error);
 }
 
 void dial_cancel(struct dial *d)

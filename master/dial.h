@@ -21,6 +21,9 @@ struct dial;
 struct dial *dial_start(struct event_base *base, const struct target *target, unsigned milliseconds,
     void (*done)(int fd, void *arg), void *arg);
 
+/* What an error of done() means, for people. */
+const char *dial_words(int error);
+
 /* Forgets it; done() is not called. NULL is fine. */
 void dial_cancel(struct dial *d);
 

@@ -5,7 +5,6 @@
 #include "master/front.h"
 
 #include "ipc/log.h"
-#include "master/announce.h"
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
@@ -14,6 +13,7 @@
 #include "master/process.h"
 #include "master/replace.h"
 #include "master/seek.h"
+#include "master/startup.h"
 #include "master/state.h"
 #include "master/stop.h"
 #include "master/volume.h"
@@ -96,9 +96,8 @@ void front_announce(struct master *m)
 {
 	if (!m->front || !m->front->serves || !lamb_all_serve(m))
 		return;
-	notify_ready("serving");
 	replace_served();
-	announce_served();
+	startup_begin(m);
 }
 
 static void tree_serves(struct master *m)
@@ -263,6 +262,7 @@ static int start(struct master *m)
 {
 	const struct process_plan plan = {.program = "sheepfs-front",
 	    .kind = KIND_FRONT,
+	    .uid = m->conf->uid_first,
 	    .message = on_message,
 	    .ended = on_ended,
 	    .arg = m};

@@ -47,7 +47,8 @@ bool front_lives(const struct master *m);
 /* The tree's connection has not ended yet. */
 bool front_serves_tree(const struct master *m);
 
-/* Says that we serve, once the tree does and every lamb of ours. */
+/* Attaches the volumes of the start, and then says that we serve, once the tree does and every lamb
+ * of ours. */
 void front_announce(struct master *m);
 
 /* It knows the volumes: it may be given generations. */

@@ -294,7 +294,7 @@ static int make_memory(struct generation *g, int *theirs)
 
 static int start_process(struct generation *g)
 {
-	const struct process_plan plan = {.program = "sheepfs-worker",
+	struct process_plan plan = {.program = "sheepfs-worker",
 	    .role = "volume",
 	    .name = g->volume->shown,
 	    .kind = KIND_VOLUME,
@@ -307,6 +307,7 @@ static int start_process(struct generation *g)
 		log_error("all users of --uids are in use: give a larger range");
 		return -EUSERS;
 	}
+	plan.uid = g->uid;
 	return process_start(master_of(g), &g->process, &plan);
 }
 

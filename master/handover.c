@@ -170,4 +170,5 @@ void handover_undo(struct master *m)
 		if (v->state == VOLUME_RECOVERING || v->state == VOLUME_SEEKING)
 			seek_begin(v);
 	command_run_waiting(m);
+	front_announce(m);
 }

@@ -12,10 +12,9 @@
 
 static const int kept[] = {
     CAP_SYS_ADMIN, /* mount, umount, namespaces for children */
-    CAP_SETUID,    /* children become other users */
+    CAP_SETUID,    /* children become other users, and we for the moment that kills one */
     CAP_SETGID,
     CAP_SETPCAP, /* and empty their bounding set */
-    CAP_KILL,    /* they are killed all the same */
     -1,
     -1,
 };

@@ -217,15 +217,16 @@ static void on_ended(const char *words, void *arg)
 
 static void start(struct lamb *l)
 {
+	const uid_t uid = l->master->conf->uid_first + 2;
 	const struct process_plan plan = {.path = l->master->conf->lamb,
 	    .program = "lamb",
 	    .role = "--child",
 	    .name = l->target->store,
 	    .kind = KIND_LAMB,
+	    .uid = uid,
 	    .message = on_message,
 	    .ended = on_ended,
 	    .arg = l};
-	const uid_t uid = l->master->conf->uid_first + 2;
 	const struct msg_start_lamb payload = {.uid = uid, .gid = uid};
 	int error = process_start(l->master, &l->process, &plan), listener;
 

@@ -4,8 +4,8 @@
  *
  * Options; the background; the checks; the loop; the tree's mount, or what another sheepfs left;
  * the front; the cluster worker; the line in utab; the jail.  From then on commands come through
- * the front (front.c), volumes go up (attach.c) and down (detach.c), until something asks for the
- * end (stop.c).
+ * the front (front.c), the first of them from the configuration (startup.c); volumes go up
+ * (attach.c) and down (detach.c), until something asks for the end (stop.c).
  */
 #include "include/words.h"
 #include "ipc/log.h"
@@ -13,6 +13,7 @@
 #include "master/cluster.h"
 #include "master/command.h"
 #include "master/conf.h"
+#include "master/conffile.h"
 #include "master/errand.h"
 #include "master/front.h"
 #include "master/handover.h"
@@ -29,6 +30,7 @@
 #include "master/reap.h"
 #include "master/replace.h"
 #include "master/start.h"
+#include "master/startup.h"
 #include "master/state.h"
 #include "master/status.h"
 #include "master/stop.h"
@@ -54,7 +56,7 @@ static int open_log(const struct conf *c)
 	int fd;
 
 	if (!c->log) {
-		log_open("sheepfs", c->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG, c->debug);
+		log_open("sheepfs", c->foreground ? log_stderr() : LOG_TO_SYSLOG, c->debug);
 		return 0;
 	}
 	fd = open(c->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
@@ -230,6 +232,7 @@ static void unmake_master(struct master *m)
 	past_forget_all(m);
 	status_forget_all(m);
 	command_forget_results(m);
+	startup_close(m);
 	targets_free(m);
 	stop_close(m);
 	reap_close();
@@ -280,15 +283,25 @@ static int prepare(struct master *m, struct conf *c, struct inheritance *i)
 	return error;
 }
 
+/* Returns 0, or -errno with a sentence in why. */
+static int read_conf(int argc, char **argv, struct conf *c, char *why, size_t why_size)
+{
+	const char *file = conf_file(argc, argv);
+	static char *text; /* for as long as what points into it */
+	int error = file ? conffile_read(file, &text, why, why_size) : 0;
+
+	return error ? error : conf_parse(argc, argv, file, text, c, why, why_size);
+}
+
 int main(int argc, char **argv)
 {
 	static struct master master;
 	static struct conf conf;
 	static struct inheritance inheritance;
 	char why[1024] = "";
-	int error = conf_parse(argc, argv, &conf, why, sizeof why);
+	int error = read_conf(argc, argv, &conf, why, sizeof why), status;
 
-	log_open("sheepfs", LOG_TO_STDERR, 0);
+	log_open("sheepfs", log_stderr(), 0);
 	if (error) {
 		log_error("%s (sheepfs --help tells more)", why);
 		return EXIT_USAGE;
@@ -314,5 +327,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	if (chdir("/"))
 		fatal("the root directory cannot be reached: %s", strerror(errno));
-	return run(&master, &conf, &inheritance);
+	status = run(&master, &conf, &inheritance);
+	conf_free(&conf);
+	return status;
 }

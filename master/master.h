@@ -34,6 +34,12 @@ struct master {
 	unsigned io_timeout;                 /* seconds, 0: for ever */
 	TAILQ_HEAD(, volume) volumes;
 	uint32_t last_volume; /* numbers are never used twice */
+	struct {
+		bool begun, over;
+		unsigned pending;   /* volumes that are not answered */
+		struct name *known; /* what the sheepfs before us has seen to */
+		unsigned nr_known;
+	} startup; /* startup.c's */
 	TAILQ_HEAD(, command) commands;
 	unsigned nr_commands;
 	STAILQ_HEAD(, result) results; /* command.c's */

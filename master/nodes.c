@@ -83,7 +83,7 @@ static void on_dialled(int fd, void *arg)
 	else if (fd >= 0)
 		close(fd);
 	else
-		tell_failed(d->chan, d->number, strerror(-fd));
+		tell_failed(d->chan, d->number, dial_words(fd));
 }
 
 void nodes_dial(struct nodes *n, struct chan *const *chan, uint64_t number, const char *address)

@@ -58,7 +58,7 @@ static int parse_one(char *text, struct prefix *p, char *why, size_t why_size)
 		*slash = '/';
 	if (!p->family || bits < 0) {
 		snprintf(why, why_size,
-		    "--nodes: \"%.100s\" is no address prefix; write one like 10.1.0.0/16 or "
+		    "\"%.100s\" is no address prefix; write one like 10.1.0.0/16 or "
 		    "fd00::/64, or none",
 		    text);
 		return -EINVAL;
@@ -80,8 +80,7 @@ int prefix_parse_list(const char *text, struct prefix_list *list, char *why, siz
 		error = -ENOMEM;
 	while (!error && (one = strsep(&rest, ","))) {
 		if (list->count == PREFIXES_MAX) {
-			snprintf(why, why_size, "--nodes: there are more than %d prefixes",
-			    PREFIXES_MAX);
+			snprintf(why, why_size, "there are more than %d prefixes", PREFIXES_MAX);
 			error = -EINVAL;
 		} else {
 			error = parse_one(one, &list->prefixes[list->count++], why, why_size);

@@ -91,7 +91,9 @@ void process_kill(struct process *p, const char *why)
 	if (!p->child.pid)
 		return;
 	snprintf(p->blame, sizeof p->blame, "%s", why);
+	reap_as(p->uid);
 	kill(p->child.pid, SIGKILL);
+	reap_as(0);
 }
 
 void process_kill_later(struct process *p, unsigned milliseconds, const char *why)
@@ -168,6 +170,7 @@ int process_start(struct master *m, struct process *p, const struct process_plan
 	pid_t pid;
 
 	memset(p, 0, sizeof *p);
+	p->uid = plan->uid;
 	p->message = plan->message;
 	p->ended = plan->ended;
 	p->arg = plan->arg;
@@ -190,7 +193,7 @@ int process_start(struct master *m, struct process *p, const struct process_plan
 	pid = p->child.pid;
 	error = attend(m, p, plan->kind, control[0], log[0]);
 	if (error) {
-		kill(pid, SIGKILL);
+		kill(pid, SIGKILL); /* it is root's yet */
 		memset(p, 0, sizeof *p);
 	}
 	return error;

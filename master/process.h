@@ -22,6 +22,7 @@ struct master;
 struct process {
 	bool lives; /* not over */
 	struct child child;
+	uid_t uid;         /* that it becomes */
 	int status;        /* of wait(2), once child.pid is 0 */
 	struct chan *chan; /* NULL: the conversation is over */
 	struct relay *relay;
@@ -39,6 +40,7 @@ struct process_plan {
 	const char *program;     /* its name, there and for ps(1) */
 	const char *role, *name; /* argv[1] and argv[2], or NULL */
 	enum kind kind;
+	uid_t uid; /* that it becomes */
 	void (*message)(struct msg *m, void *arg);
 	/* It is over, for the reason that `words` tell; p->status may be asked. */
 	void (*ended)(const char *words, void *arg);

@@ -4,10 +4,14 @@
  */
 #include "master/reap.h"
 
+#include "ipc/log.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static LIST_HEAD(, child) children;
 static struct event *signal_event;
@@ -60,6 +64,14 @@ void reap_watch(struct child *c, pid_t pid, void (*ended)(int status, void *arg)
 	c->ended = ended;
 	c->arg = arg;
 	LIST_INSERT_HEAD(&children, c, link);
+}
+
+/* Whose real user number is theirs may send them signals: no capability is needed for it. */
+void reap_as(uid_t uid)
+{
+	if (setresuid(uid, (uid_t)-1, (uid_t)-1))
+		fatal(
+		    "user %u cannot be become, even to end its process: %s", uid, strerror(errno));
 }
 
 void reap_forget(struct child *c)

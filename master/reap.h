@@ -2,7 +2,8 @@
 /*
  * Reaping: whoever started a child hears how it ended.
  *
- * Owns SIGCHLD and the list of living children.  Never decides what an end means.
+ * Owns SIGCHLD, the list of living children, and the right to kill one that is another user.  Never
+ * decides what an end means.
  */
 #ifndef SHEEPFS_MASTER_REAP_H
 #define SHEEPFS_MASTER_REAP_H
@@ -25,6 +26,9 @@ void reap_close(void);
 
 /* ended() is called once, from the loop, with the status of wait(2); c->pid is 0 by then. */
 void reap_watch(struct child *c, pid_t pid, void (*ended)(int status, void *arg), void *arg);
+
+/* Until reap_as(0): processes of that user, as of root, can be killed, and of nobody else. */
+void reap_as(uid_t uid);
 
 /* Its end will not be told any more; it is reaped all the same. */
 void reap_forget(struct child *c);

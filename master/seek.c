@@ -175,7 +175,7 @@ static void on_dialled(int fd, void *arg)
 	v->dial = NULL;
 	if (fd < 0) {
 		v->refused = v->refused || fd == -ECONNREFUSED;
-		no_daemon(v, strerror(-fd));
+		no_daemon(v, dial_words(fd));
 		return;
 	}
 	error = generation_start(v, trial_target(v->trial), fd);

@@ -8,6 +8,7 @@
 #include "master/errand.h"
 #include "master/mount.h"
 #include "master/mountinfo.h"
+#include "master/reap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,6 +91,22 @@ static void read_comm(int pid, char comm[32])
 	fclose(f);
 }
 
+/* As whom it runs. */
+static uid_t user_of(pid_t pid)
+{
+	char path[64], line[128];
+	unsigned uid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f) && sscanf(line, "Uid: %u", &uid) != 1)
+		;
+	if (f)
+		fclose(f);
+	return uid;
+}
+
 static bool is_sheepfs(int pid)
 {
 	char comm[32];
@@ -109,7 +126,9 @@ void start_await_end(pid_t pid, const char *name)
 	/* asked after the descriptor is there, so that it is the same one */
 	read_comm(pid, comm);
 	if (!name || !strncmp(comm, name, sizeof comm - 1)) {
+		reap_as(user_of(pid));
 		syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0);
+		reap_as(0);
 		if (poll(&p, 1, END_LIMIT) <= 0)
 			log_warning("process %d (%s) was killed and does not end", (int)pid, comm);
 	}

@@ -17,6 +17,7 @@
 #include "master/past.h"
 #include "master/seek.h"
 #include "master/snapshot.h"
+#include "master/startup.h"
 #include "master/status.h"
 #include "master/targets.h"
 #include "master/volume.h"
@@ -147,8 +148,18 @@ static void write_commands(FILE *f, const struct master *m)
 		fputc('\n', f);
 	}
 	TAILQ_FOREACH (c, &m->commands, link)
-		if (command_is_change(c) && c->running)
+		if (c->number && command_is_change(c) && c->running)
 			fprintf(f, "command %" PRIu64 " %u\n", c->number, snapshot_vid_before(c));
+}
+
+/* What the configuration names is attached once: what becomes of it later is for others to say. */
+static void write_startup(FILE *f, const struct master *m)
+{
+	for (unsigned i = 0; m->startup.over && i < m->conf->nr_volumes; i++) {
+		fputs("started", f);
+		put_name(f, &m->conf->volumes[i]);
+		fputc('\n', f);
+	}
 }
 
 static void write_failovers(FILE *f, const struct master *m)
@@ -286,6 +297,7 @@ static int write_all(FILE *f, const struct master *m)
 	fprintf(f, FIRST_WORD " %d\n", STATE_VERSION);
 	write_tree(f, m);
 	write_knobs(f, m);
+	write_startup(f, m);
 	write_commands(f, m);
 	write_failovers(f, m);
 	TAILQ_FOREACH (v, &m->volumes, link) {
@@ -578,6 +590,15 @@ static void read_now(struct reader *r)
 	m->object_cache = object != old->object_cache ? object : m->object_cache;
 }
 
+static void read_started(struct reader *r)
+{
+	struct name name;
+
+	take_name(r, &name);
+	if (!r->bad && startup_remember(r->m, &name))
+		r->bad = true;
+}
+
 static void read_result(struct reader *r)
 {
 	uint64_t number = take_number(r, UINT64_MAX);
@@ -728,6 +749,7 @@ static const struct {
     {"tree", read_tree},
     {"options", read_options},
     {"now", read_now},
+    {"started", read_started},
     {"result", read_result},
     {"command", read_command},
     {"failover", read_failover},

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,16 +48,17 @@ static DIR *open_directory(int at, const char *name)
 	return dir;
 }
 
-/* Does its description begin as lamb writes it? */
-static bool is_store(int root)
+/* Does its description begin as lamb writes it?  1, 0, or -EACCES when that cannot be seen. */
+static int is_store(int root)
 {
 	char text[sizeof LAMB_STORE_MAGIC] = "";
-	int fd = openat(root, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool is = fd >= 0 && read(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 &&
-		  !strcmp(text, LAMB_STORE_MAGIC);
+	int fd = openat(root, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC), is;
 
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return errno == EACCES ? -EACCES : 0;
+	is = read(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 &&
+	     !strcmp(text, LAMB_STORE_MAGIC);
+	close(fd);
 	return is;
 }
 
@@ -131,12 +133,27 @@ static void hand_over_all(struct handover *h, int directory)
 	closedir(dir);
 }
 
-static int judge(int root, const char *path, char *why, size_t why_size)
+static void explain(const char *path, uid_t uid, int error, char *why, size_t why_size)
 {
+	if (error == -EPERM || error == -EACCES)
+		snprintf(why, why_size,
+		    "lamb:%s cannot be handed over to user %u (--uids): %s; chown -R %u:%u %s does "
+		    "it",
+		    path, uid, strerror(-error), uid, uid, path);
+	else
+		snprintf(why, why_size, "lamb:%s cannot be used: %s", path,
+		    error == -ENOTDIR ? "it is no directory" : strerror(-error));
+}
+
+static int judge(int root, const char *path, uid_t uid, char *why, size_t why_size)
+{
+	int is = is_store(root);
 	char found[256];
 
-	if (is_store(root) || is_empty(root, found, sizeof found))
-		return 0;
+	if (is < 0)
+		explain(path, uid, is, why, why_size);
+	if (is || is_empty(root, found, sizeof found))
+		return is < 0 ? is : 0;
 	snprintf(why, why_size,
 	    "lamb:%s is not a lamb store and not empty (it holds \"%s\"): name an empty or a new "
 	    "directory",
@@ -160,18 +177,6 @@ static int check_free(int root, const char *path, char *why, size_t why_size)
 	return -EBUSY;
 }
 
-static void explain(const struct handover *h, const char *path, char *why, size_t why_size)
-{
-	if (h->shared[0])
-		snprintf(why, why_size,
-		    "lamb:%s: its file \"%s\" has another name elsewhere (a hard link), and is not "
-		    "taken from its owner: copy the store with cp -a and name the copy",
-		    path, h->shared);
-	else
-		snprintf(why, why_size, "lamb:%s cannot be handed over to user %u (--uids): %s",
-		    path, h->uid, strerror(-h->error));
-}
-
 /* Nothing is changed unless all of it can be. */
 static int take_over(int root, const char *path, uid_t uid, char *why, size_t why_size)
 {
@@ -191,14 +196,19 @@ static int take_over(int root, const char *path, uid_t uid, char *why, size_t wh
 		if (!h.error && (st.st_uid != uid || st.st_gid != uid) && fchown(root, uid, uid))
 			h.error = -errno;
 	}
-	if (h.error)
-		explain(&h, path, why, why_size);
+	if (h.shared[0])
+		snprintf(why, why_size,
+		    "lamb:%s: its file \"%s\" has another name elsewhere (a hard link), and is not "
+		    "taken from its owner: copy the store with cp -a and name the copy",
+		    path, h.shared);
+	else if (h.error)
+		explain(path, uid, h.error, why, why_size);
 	else if (h.count)
 		log_info("lamb:%s: %lu files are user %u's from now on", path, h.count, uid);
 	return h.error;
 }
 
-int storefolder_prepare(const char *path, uid_t uid, char *why, size_t why_size)
+static int prepare(const char *path, uid_t uid, char *why, size_t why_size)
 {
 	int root, error = 0;
 
@@ -211,15 +221,29 @@ int storefolder_prepare(const char *path, uid_t uid, char *why, size_t why_size)
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
 		error = -errno;
-		snprintf(why, why_size, "lamb:%s cannot be used: %s", path,
-		    error == -ENOTDIR ? "it is no directory" : strerror(-error));
+		explain(path, uid, error, why, why_size);
 		return error;
 	}
-	error = judge(root, path, why, why_size);
+	error = judge(root, path, uid, why, why_size);
 	if (!error)
 		error = check_free(root, path, why, why_size);
 	if (!error)
 		error = take_over(root, path, uid, why, why_size);
 	close(root);
+	return error;
+}
+
+/* Root may not be allowed to look into it; whose it is already can. */
+int storefolder_prepare(const char *path, uid_t uid, char *why, size_t why_size)
+{
+	int error = prepare(path, uid, why, why_size);
+
+	if (error != -EACCES)
+		return error;
+	setfsgid(uid);
+	setfsuid(uid);
+	error = prepare(path, uid, why, why_size);
+	setfsuid(0);
+	setfsgid(0);
 	return error;
 }

@@ -15,16 +15,25 @@ teardown() {
 	end_test
 }
 
+# variable NAME: of the Makefile
+variable() {
+	sed -n "s/^$1 = //p" "$SHEEPFS_BUILD/Makefile"
+}
+
 @test "make install DESTDIR= installs programs and man pages, and uninstall takes all of it away" {
 	need make
 	make -C "$SHEEPFS_BUILD" install DESTDIR="$T/root" >"$T/install.log" 2>&1
 	local prefix page
-	prefix=$T/root$(sed -n 's/^prefix = //p' "$SHEEPFS_BUILD/Makefile")
+	prefix=$T/root$(variable prefix)
 	[ -x "$prefix/sbin/sheepfs" ]
 	[ -x "$prefix/bin/lamb" ]
 	[ -x "$prefix/libexec/sheepfs/sheepfs-front" ]
 	[ -x "$prefix/libexec/sheepfs/sheepfs-worker" ]
 	[ -x "$T/root/sbin/umount.sheepfs" ]
+	[ -s "$T/root$(variable systemdsystemunitdir)/sheepfs@.service" ]
+	[ -s "$T/root$(variable sysusersdir)/sheepfs.conf" ]
+	[ -s "$T/root$(variable tmpfilesdir)/sheepfs.conf" ]
+	[ -s "$(find "$T/root" -name sheepfs.conf.example)" ]
 	for page in "$BATS_TEST_DIRNAME"/../../packaging/man/*; do
 		[ -s "$prefix/share/man/man${page##*.}/${page##*/}" ]
 	done

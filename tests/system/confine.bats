@@ -137,10 +137,10 @@ arenas() {
 }
 
 @test "the master keeps what it uses and no more" {
-	# KILL, SETGID, SETUID, SETPCAP, SYS_ADMIN; DAC_READ_SEARCH where the mount point needs it
+	# SETGID, SETUID, SETPCAP, SYS_ADMIN; DAC_READ_SEARCH where the mount point needs it
 	local set kept
 	kept=$(status "$sheepfs_pid" CapPrm)
-	[ "$kept" = 00000000002001e0 ] || [ "$kept" = 00000000002001e4 ] || fail "it keeps $kept"
+	[ "$kept" = 00000000002001c0 ] || [ "$kept" = 00000000002001c4 ] || fail "it keeps $kept"
 	for set in CapEff CapBnd; do
 		same "$kept" "$(status "$sheepfs_pid" "$set")"
 	done

@@ -100,6 +100,67 @@ stop_background() {
 	nothing_left
 }
 
+# journalled FILE OPTION...: starts it as systemd does, with FILE for the journal
+journalled() {
+	local journal=$1
+	shift
+	mkdir -p "$T/mnt"
+	JOURNAL_STREAM=${stream:-$(stat -L -c %d:%i "$journal")} "$sheepfs_program" -f --uids "$(uid_range)" "$@" "$T/mnt" \
+		>"$T/start.out" 2>>"$journal" 3>&- </dev/null &
+	sheepfs_pids[mnt]=$!
+	remember "$!"
+	use_sheepfs mnt
+}
+
+@test "a log that is the journal has levels, and leaves time and name to it" {
+	: >"$T/journal.out"
+	journalled "$T/journal.out" -s "$address" -d
+	wait_until 10 serving mnt
+	attached one 16M
+	kill -KILL "$(worker_pid one)"
+	wait_until 10 grep -q 'volume one goes on' "$T/journal.out"
+	grep -q '^<4>volume one: generation 1 ended' "$T/journal.out"
+	grep -q '^<6>mount one by user 0: ' "$T/journal.out"
+	# what children say goes through the master, and has one level
+	grep -q '^<7>worker one\[[0-9]*\]: [^<]' "$T/journal.out"
+	same '' "$(grep -v '^<[3-7]>[^<]' "$T/journal.out")"
+	same '' "$(grep "$(date +%Y-)" "$T/journal.out")"
+	stop_sheepfs
+	# from the first line on
+	: >"$T/journal.out"
+	SHEEPFS_LIBEXEC="$T/nowhere" journalled "$T/journal.out" -s "$address"
+	wait_until 5 gone "$sheepfs_pid"
+	grep -q "^<3>.*$T/nowhere" "$T/journal.out"
+	: >"$T/journal.out"
+	journalled "$T/journal.out" --timeout soon
+	wait_until 5 gone "$sheepfs_pid"
+	grep -q '^<3>--timeout: "soon"' "$T/journal.out"
+	# the journal's, but not where descriptor 2 leads
+	: >"$T/journal.out"
+	stream=1:1 journalled "$T/journal.out" -s "$address"
+	wait_until 10 serving mnt
+	grep -q '^sheepfs: .* is served by process' "$T/journal.out"
+}
+
+@test "a journal that is not read stops nobody" {
+	local n
+	mkfifo "$T/journal"
+	exec 8<>"$T/journal"
+	journalled "$T/journal" -s "$address" -d
+	wait_until 10 serving mnt
+	attached one 16M
+	# more than a pipe takes
+	for n in {1..300}; do
+		cat "$mnt/vdi/list" "$mnt/config/sheep_info" >"$T/table"
+	done
+	grep -q one "$T/table"
+	# it is full
+	same 0 "$(timeout 5 dd of="$T/journal" oflag=nonblock if=/dev/zero bs=4k count=1 status=none 2>/dev/null && echo 1 || echo 0)"
+	stop_sheepfs
+	exec 8>&-
+	nothing_left
+}
+
 @test "the daemon need not be up at the start" {
 	kill_lamb lamb
 	start_sheepfs "$address" -t 2

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command line and the addresses in it: what is understood, and that what is not is named.
+ * The command line, the config file and the addresses in them: what is understood, and that what is
+ * not is named.
  */
 #include "tests/unit/unit.h"
 
 #include "master/conf.h"
+#include "master/dial.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,15 +18,24 @@
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 #define WORDS_MAX 8
 
-static int parse(const char *const *words, struct conf *c, char *why, size_t why_size)
+/* With a config file FILE of this text; NULL: without. */
+static int parse_with(
+    const char *text, const char *const *words, struct conf *c, char *why, size_t why_size)
 {
+	static char copy[4096]; /* what a conf holds points into it */
 	char *argv[WORDS_MAX + 2] = {(char *)"sheepfs"};
 	int argc = 1;
 
 	for (; argc <= WORDS_MAX && words[argc - 1]; argc++)
 		argv[argc] = (char *)words[argc - 1];
 	why[0] = 0;
-	return conf_parse(argc, argv, c, why, why_size);
+	snprintf(copy, sizeof copy, "%s", text ? text : "");
+	return conf_parse(argc, argv, "FILE", text ? copy : NULL, c, why, why_size);
+}
+
+static int parse(const char *const *words, struct conf *c, char *why, size_t why_size)
+{
+	return parse_with(NULL, words, c, why, why_size);
 }
 
 static void test_defaults(void **state)
@@ -133,8 +144,11 @@ static void test_wrong_options(void **state)
 	    {{"-a", "sheep.example", "/mnt"}, "sheep.example"},
 	    {{"-a", "", "/mnt"}, "\"\""},
 	    {{"-a", "10.0.0.1,10.0.0.2", "/mnt"}, "10.0.0.1,10.0.0.2"},
-	    {{"-s", "10.0.0.1", "-p", "7001", "/mnt"}, "--port"},
-	    {{"-s", "10.0.0.1", "-a", "10.0.0.2", "/mnt"}, "--address"},
+	    {{"-s", "10.0.0.1", "-p", "7001", "/mnt"}, "leave port out"},
+	    {{"-s", "10.0.0.1", "-a", "10.0.0.2", "/mnt"}, "leave address out"},
+	    {{"--mountpoint=/mnt"}, "--mountpoint=/mnt"},
+	    {{"--volume", "a b", "/mnt"}, "--volume: \"a b\""},
+	    {{"--nodes", "x", "/mnt"}, "--nodes: \"x\""},
 	    {{"--uids", "5", "/mnt"}, "\"5\""},
 	    {{"--uids", "x-9", "/mnt"}, "x-9"},
 	    {{"--uids", "0-100", "/mnt"}, "0-100"},
@@ -151,6 +165,154 @@ static void test_wrong_options(void **state)
 		assert_int_equal(parse(cases[i].words, &c, why, sizeof why), -EINVAL);
 		if (!strstr(why, cases[i].named) || strchr(why, '\n'))
 			fail_msg("case %zu: \"%s\"", i, why);
+	}
+}
+
+static void test_config_file(void **state)
+{
+	static const char text[] = "# a comment\n"
+				   "\n"
+				   "mountpoint = /mnt/sheep\n"
+				   "\tsheep=10.0.0.1,10.0.0.2:7001 \r\n"
+				   "timeout = 25\n"
+				   "  # pagecache = no\n"
+				   "pagecache = yes\n"
+				   "objectcache = no\n"
+				   "io-timeout = forever\n"
+				   "uids = 500-599\n"
+				   "log = /var/log/a file = this\n"
+				   "volume = one\n"
+				   "volume = two@evening\n"
+				   "volume = one";
+	static const char *const none[] = {NULL};
+	char why[1024];
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(parse_with(text, none, &c, why, sizeof why), 0);
+	assert_string_equal(c.mountpoint, "/mnt/sheep");
+	assert_int_equal(c.targets.count, 2);
+	assert_string_equal(c.targets.targets[1].text, "10.0.0.2:7001");
+	assert_int_equal(c.timeout, 25);
+	assert_true(c.page_cache && !c.object_cache && !c.foreground);
+	assert_int_equal(c.io_timeout, 0);
+	assert_int_equal(c.uid_first, 500);
+	assert_string_equal(c.log, "/var/log/a file = this");
+	assert_int_equal(c.nr_volumes, 2);
+	assert_string_equal(c.volumes[0].name, "one");
+	assert_string_equal(c.volumes[1].name, "two");
+	assert_string_equal(c.volumes[1].tag, "evening");
+	conf_free(&c);
+}
+
+static void test_command_line_counts_more_than_the_file(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *words[WORDS_MAX];
+		const char *mountpoint, *target;
+		unsigned timeout, volumes;
+	} cases[] = {
+	    {"timeout = 5\nmountpoint = /file\n", {NULL}, "/file", "127.0.0.1:7000", 5, 0},
+	    {"timeout = 5\nmountpoint = /file\n", {"-t", "6", "/line"}, "/line", "127.0.0.1:7000",
+		6, 0},
+	    {"sheep = 10.0.0.1\n", {"/m"}, "/m", "10.0.0.1:7000", 10, 0},
+	    {"sheep = 10.0.0.1\n", {"-s", "10.0.0.2", "/m"}, "/m", "10.0.0.2:7000", 10, 0},
+	    {"sheep = 10.0.0.1\n", {"-a", "10.0.0.2", "/m"}, "/m", "10.0.0.2:7000", 10, 0},
+	    {"sheep = 10.0.0.1\n", {"-p", "7003", "/m"}, "/m", "127.0.0.1:7003", 10, 0},
+	    {"address = 10.0.0.1\nport = 7001\n", {"/m"}, "/m", "10.0.0.1:7001", 10, 0},
+	    {"address = 10.0.0.1\nport = 7001\n", {"-p", "7003", "/m"}, "/m", "10.0.0.1:7003", 10,
+		0},
+	    {"address = 10.0.0.1\n", {"-s", "lamb:/srv", "/m"}, "/m", "lamb:/srv", 10, 0},
+	    {"volume = a\nvolume = b\n", {"--volume=c", "--volume", "a", "/m"}, "/m",
+		"127.0.0.1:7000", 10, 3},
+	};
+	char why[1024];
+	struct conf c;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		if (parse_with(cases[i].text, cases[i].words, &c, why, sizeof why))
+			fail_msg("case %zu: \"%s\"", i, why);
+		assert_string_equal(c.mountpoint, cases[i].mountpoint);
+		assert_int_equal(c.targets.count, 1);
+		assert_string_equal(c.targets.targets[0].text, cases[i].target);
+		assert_int_equal(c.timeout, cases[i].timeout);
+		assert_int_equal(c.nr_volumes, cases[i].volumes);
+		conf_free(&c);
+	}
+}
+
+static void test_wrong_config_files(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *named[2]; /* are in the sentence */
+	} cases[] = {
+	    {"\nnosuch = 1\n", {"FILE:2: ", "\"nosuch\""}},
+	    {"help = yes\n", {"FILE:1: ", "\"help\""}},
+	    {"version = yes\n", {"FILE:1: ", "\"version\""}},
+	    {"config = /other\n", {"FILE:1: ", "\"config\""}},
+	    {"--timeout = 5\n", {"FILE:1: ", "\"--timeout\""}},
+	    {"#\n#\ntimeout 5\n", {"FILE:3: ", "\"timeout 5\""}},
+	    {"timeout =\n", {"FILE:1: timeout: ", "SECONDS"}},
+	    {"timeout = 0\n", {"FILE:1: timeout: ", "\"0\""}},
+	    {"timeout = 5\n\ntimeout = 5\n", {"FILE:3: ", "line 1"}},
+	    {"pagecache = maybe\n", {"FILE:1: pagecache: ", "\"maybe\""}},
+	    {"pagecache =\n", {"FILE:1: pagecache: ", "yes nor no"}},
+	    {"nodes = x\n", {"FILE:1: nodes: ", "\"x\""}},
+	    {"address = sheep.example\n", {"FILE:1: address: ", "sheep.example"}},
+	    {"sheep = 10.0.0.1\naddress = 10.0.0.2\n", {"FILE:2: ", "leave address out"}},
+	    {"port = 7001\nsheep = 10.0.0.1\n", {"FILE:2: ", "leave port out"}},
+	    {"volume = a/b\n", {"FILE:1: volume: ", "\"a/b\""}},
+	    {"mountpoint = mnt\n", {"FILE:1: mountpoint: ", "\"mnt\""}},
+	    {"log = sheepfs.log\n", {"FILE:1: log: ", "\"sheepfs.log\""}},
+	    {"# nothing\n", {"mount point", "FILE"}},
+	};
+	static const char *const none[] = {NULL};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char why[1024];
+		struct conf c;
+
+		assert_int_equal(parse_with(cases[i].text, none, &c, why, sizeof why), -EINVAL);
+		if (!strstr(why, cases[i].named[0]) || !strstr(why, cases[i].named[1]) ||
+		    strchr(why, '\n'))
+			fail_msg("case %zu: \"%s\"", i, why);
+		conf_free(&c);
+	}
+}
+
+static void test_the_config_file_is_named_by_the_command_line(void **state)
+{
+	static const struct {
+		const char *words[WORDS_MAX];
+		const char *file;
+	} cases[] = {
+	    {{"/mnt"}, NULL},
+	    {{"-c", "/a", "/mnt"}, "/a"},
+	    {{"/mnt", "--timeout=5", "--config", "/b"}, "/b"},
+	    {{"-fc/c"}, "/c"},
+	    /* a wrong option is told of by conf_parse() */
+	    {{"-x", "--config=/d"}, "/d"},
+	    {{"-c"}, NULL},
+	    /* and these need none */
+	    {{"-c", "/nosuch", "--help"}, NULL},
+	    {{"-V", "-c", "/nosuch"}, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *argv[WORDS_MAX + 2] = {(char *)"sheepfs"};
+		const char *file;
+		int argc = 1;
+
+		for (; argc <= WORDS_MAX && cases[i].words[argc - 1]; argc++)
+			argv[argc] = (char *)cases[i].words[argc - 1];
+		file = conf_file(argc, argv);
+		if (!cases[i].file != !file || (file && strcmp(file, cases[i].file) != 0))
+			fail_msg("case %zu: %s", i, file ? file : "none");
 	}
 }
 
@@ -277,6 +439,18 @@ static void test_trial(void **state)
 	assert_string_equal(small, "10.0.0.1:7000: No route");
 }
 
+static void test_dial_words(void **state)
+{
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	assert_string_equal(dial_words(-ETIMEDOUT), "Connection timed out");
+	/* of a unit, whose filter says nothing */
+	setenv("NOTIFY_SOCKET", "/nowhere", 1);
+	assert_non_null(strstr(dial_words(-ETIMEDOUT), "IPAddressAllow="));
+	assert_string_equal(dial_words(-ECONNREFUSED), "Connection refused");
+	unsetenv("NOTIFY_SOCKET");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,10 +458,15 @@ int main(void)
 	    cmocka_unit_test(test_options),
 	    cmocka_unit_test(test_help_and_version_ask_for_nothing_else),
 	    cmocka_unit_test(test_wrong_options),
+	    cmocka_unit_test(test_config_file),
+	    cmocka_unit_test(test_command_line_counts_more_than_the_file),
+	    cmocka_unit_test(test_wrong_config_files),
+	    cmocka_unit_test(test_the_config_file_is_named_by_the_command_line),
 	    cmocka_unit_test(test_targets),
 	    cmocka_unit_test(test_wrong_targets),
 	    cmocka_unit_test(test_too_many_targets),
 	    cmocka_unit_test(test_trial),
+	    cmocka_unit_test(test_dial_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
