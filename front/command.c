@@ -54,6 +54,12 @@ const char *command_usage(enum verb verb)
 		       "Asks the daemon to cache the objects of volumes that are attached from "
 		       "then on (1), or not (0). Daemons from 1.0 on have no object cache: there "
 		       "it is without effect.\n";
+	case VERB_DISCOVER:
+		return "usage: echo 1 > config/discover, or 0\n"
+		       "Members of the cluster are targets as well, behind those that were named "
+		       "(1), or not (0). Their addresses come from the daemon: only those are "
+		       "dialled "
+		       "that --nodes permits.\n";
 	case VERB_SHEEP_INFO:
 		return "usage: echo TARGET[,TARGET...] > config/sheep_info\n"
 		       "The daemons that are used from now on, such as "
@@ -428,6 +434,7 @@ int command_parse(
 		return parse_clone(text, size, c, sentence);
 	case VERB_PAGE_CACHE:
 	case VERB_OBJECT_CACHE:
+	case VERB_DISCOVER:
 		return parse_knob(text, size, c, sentence);
 	case VERB_IO_TIMEOUT:
 	case VERB_FENCE_TIMEOUT:

@@ -57,6 +57,7 @@ static const struct node nodes[] = {
     {35, CONFIG, "io_timeout", "config/io_timeout", S_IFREG | 0644, VERB_IO_TIMEOUT},
     {36, CONFIG, "fence_timeout", "config/fence_timeout", S_IFREG | 0644, VERB_FENCE_TIMEOUT},
     {37, CONFIG, "fenced", "config/fenced", S_IFREG | 0600, VERB_FENCED},
+    {39, CONFIG, "discover", "config/discover", S_IFREG | 0644, VERB_DISCOVER},
     {38, CONFIG, "abort", "config/abort", S_IFREG | 0600, VERB_ABORT},
     {48, CLUSTER, "info", "cluster/info", S_IFREG | 0444, VERB_CLUSTER_INFO},
     {64, NODE, "list", "node/list", S_IFREG | 0444, VERB_NODE_LIST},

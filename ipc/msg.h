@@ -42,6 +42,7 @@ enum verb {
 	VERB_SHEEP_INFO,    /* config/sheep_info; its new value is the text */
 	VERB_PAGE_CACHE,    /* config/page_cache: 0 or 1 */
 	VERB_OBJECT_CACHE,  /* config/object_cache: 0 or 1 */
+	VERB_DISCOVER,      /* config/discover: 0 or 1 */
 	VERB_IO_TIMEOUT,    /* config/io_timeout: seconds, 0: for ever */
 	VERB_FENCE_TIMEOUT, /* config/fence_timeout: seconds, 0: for ever */
 	VERB_FENCED,        /* config/fenced; the text is the address of a daemon */

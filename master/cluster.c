@@ -7,6 +7,7 @@
 #include "ipc/log.h"
 #include "master/command.h"
 #include "master/dial.h"
+#include "master/discover.h"
 #include "master/handover.h"
 #include "master/nodes.h"
 #include "master/process.h"
@@ -23,6 +24,7 @@
 #define ANSWER_EXTRA 10000 /* milliseconds that an order has besides --timeout once it is sent */
 #define FAILED_WAIT 500    /* milliseconds that a worker has to end after it could not */
 #define STOP_LIMIT 3000
+#define CONNECT_MIN 1000 /* milliseconds that one target gets at least to connect */
 
 enum state { IDLE, DIALLING, STARTING, SERVING, ENDING };
 
@@ -30,9 +32,9 @@ struct order {
 	TAILQ_ENTRY(order) link;
 	struct cluster *cluster;
 	uint64_t number;         /* ours */
-	struct command *command; /* NULL: a release */
-	uint32_t vid;
-	void (*done)(int error, const char *sentence, void *arg);
+	struct command *command; /* NULL: a release, or a question for the members */
+	uint32_t vid;            /* to be released; 0: none */
+	cluster_done *done;
 	void *arg;
 	bool sent;
 	unsigned tries; /* how often it was sent */
@@ -89,7 +91,7 @@ __attribute__((format(printf, 3, 4))) static void order_answer(
     struct order *o, int error, const char *format, ...)
 {
 	struct command *c = o->command;
-	void (*done)(int, const char *, void *) = o->done;
+	cluster_done *done = o->done;
 	void *arg = o->arg;
 	char sentence[SENTENCE_MAX];
 	va_list ap;
@@ -142,10 +144,14 @@ static void order_send(struct order *o)
 		memcpy(payload.tag, command->name.tag, sizeof payload.tag);
 		memcpy(payload.other, command->other.name, sizeof payload.other);
 		send_order(chan, 0, 0, &payload, NULL, 0, NULL);
-	} else {
+	} else if (o->vid) {
 		const struct msg_release payload = {.number = o->number, .vid = o->vid};
 
 		send_release(chan, 0, 0, &payload, NULL, 0, NULL);
+	} else {
+		const struct msg_learn payload = {.number = o->number};
+
+		send_learn(chan, 0, 0, &payload, NULL, 0, NULL);
 	}
 }
 
@@ -187,6 +193,7 @@ static void try_elsewhere(struct cluster *c, const char *why)
 	if (trial_target(c->trial))
 		log_debug("cluster worker: %s: %s", trial_target(c->trial)->text, why);
 	trial_failed(c->trial, why);
+	trial_follow(c->trial, discover_targets(c->master));
 	if (trial_target(c->trial)) {
 		try_next(c);
 		return;
@@ -234,7 +241,7 @@ static void serve(struct cluster *c)
 /* One whose cluster waits can tell that it does, and no more: it is used when no other serves. */
 static void judge_ready(struct cluster *c, bool waiting)
 {
-	if (!waiting || c->settle || c->trial->list->count == 1) {
+	if (!waiting || c->settle || c->trial->list.count == 1) {
 		c->settle = false;
 		serve(c);
 		return;
@@ -247,7 +254,7 @@ static void judge_ready(struct cluster *c, bool waiting)
 /* Asking again changes nothing: a table, or the release of a lock that is ours. */
 static bool may_repeat(const struct order *o)
 {
-	return o->tries <= o->cluster->trial->list->count &&
+	return o->tries <= o->cluster->trial->list.count &&
 	       (!o->command || command_is_table(o->command));
 }
 
@@ -277,6 +284,17 @@ static void take_table(struct order *o, struct msg *m)
 	command_answer_table(command, msg_take_fd(m, 0));
 }
 
+static void take_members(struct order *o, const struct msg *m)
+{
+	if (o->command || o->vid) {
+		process_kill(&o->cluster->process, "it told members that nobody asked for");
+		return;
+	}
+	discover_take(o->cluster->master, &m->body.members, (const char *)m->tail);
+	if (m->body.members.last)
+		order_answer(o, 0, "they were told");
+}
+
 static void on_message(struct msg *m, void *arg)
 {
 	struct cluster *c = arg;
@@ -304,6 +322,11 @@ static void on_message(struct msg *m, void *arg)
 		o = find_order(c, m->body.table.number);
 		if (o)
 			take_table(o, m);
+		break;
+	case MSG_MEMBERS:
+		o = find_order(c, m->body.members.number);
+		if (o)
+			take_members(o, m);
 		break;
 	case MSG_DRAINED:
 		break;
@@ -372,7 +395,8 @@ static int start_process(struct cluster *c, int fd)
 	    .message = on_message,
 	    .ended = on_ended,
 	    .arg = c};
-	const struct msg_start_cluster start = {.uid = uid, .gid = uid};
+	const struct msg_start_cluster start = {
+	    .cluster_ctime = c->target.cluster_ctime, .uid = uid, .gid = uid};
 	const struct msg_daemon daemon = {.serial = ++c->serial};
 	int error = process_start(c->master, &c->process, &plan);
 
@@ -406,8 +430,10 @@ static void on_dialled(int fd, void *arg)
 
 static void try_next(struct cluster *c)
 {
-	unsigned limit = c->master->conf->timeout * 1000 / (c->trial->list->count + 1);
+	unsigned limit = c->master->conf->timeout * 1000 / (c->trial->list.count + 1);
 
+	if (limit < CONNECT_MIN)
+		limit = CONNECT_MIN;
 	if (!trial_target(c->trial))
 		trial_again(c->trial);
 	c->state = DIALLING;
@@ -464,8 +490,7 @@ void cluster_order(struct master *m, struct command *command)
 	order_begin(o);
 }
 
-int cluster_release(struct master *m, uint32_t vid,
-    void (*done)(int error, const char *sentence, void *arg), void *arg)
+static int order_ours(struct master *m, uint32_t vid, cluster_done *done, void *arg)
 {
 	struct order *o = order_new(m->cluster);
 
@@ -478,11 +503,21 @@ int cluster_release(struct master *m, uint32_t vid,
 	return 0;
 }
 
+int cluster_release(struct master *m, uint32_t vid, cluster_done *done, void *arg)
+{
+	return order_ours(m, vid, done, arg);
+}
+
+int cluster_learn(struct master *m, cluster_done *done, void *arg)
+{
+	return order_ours(m, 0, done, arg);
+}
+
 void cluster_elsewhere(struct master *m)
 {
 	struct cluster *c = m->cluster;
 
-	trial_begin(c->trial, m->targets);
+	trial_begin(c->trial, discover_targets(m));
 	if (c->dial) {
 		dial_cancel(c->dial);
 		c->dial = NULL;
@@ -513,11 +548,11 @@ int cluster_open(struct master *m)
 	TAILQ_INIT(&c->orders);
 	c->trial = malloc(sizeof *c->trial);
 	c->pause = evtimer_new(m->base, on_pause, c);
-	c->nodes = nodes_open(m->base, m->conf);
+	c->nodes = nodes_open(m);
 	m->cluster = c;
 	if (!c->trial || !c->pause || !c->nodes)
 		return -ENOMEM;
-	trial_begin(c->trial, m->targets);
+	trial_begin(c->trial, discover_targets(m));
 	return 0;
 }
 

@@ -21,10 +21,14 @@ void cluster_start(struct master *m);
 /* Has a command (VERB_CREATE, VERB_LIST) done, and answers it. */
 void cluster_order(struct master *m, struct command *c);
 
+typedef void cluster_done(int error, const char *sentence, void *arg);
+
 /* Has the lock of a vid released; done() is called from the loop.  Returns 0, or -errno: then it is
  * not. */
-int cluster_release(struct master *m, uint32_t vid,
-    void (*done)(int error, const char *sentence, void *arg), void *arg);
+int cluster_release(struct master *m, uint32_t vid, cluster_done *done, void *arg);
+
+/* Has the members of the cluster told to discover_take(), then done(); the same. */
+int cluster_learn(struct master *m, cluster_done *done, void *arg);
 
 /* There are other targets: orders to come are done through them. */
 void cluster_elsewhere(struct master *m);

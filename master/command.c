@@ -8,6 +8,7 @@
 #include "master/attach.h"
 #include "master/cluster.h"
 #include "master/detach.h"
+#include "master/discover.h"
 #include "master/front.h"
 #include "master/handover.h"
 #include "master/snapshot.h"
@@ -41,6 +42,7 @@ static const char *const verb_names[] = {
     [VERB_SHEEP_INFO] = "sheep_info",
     [VERB_PAGE_CACHE] = "page_cache",
     [VERB_OBJECT_CACHE] = "object_cache",
+    [VERB_DISCOVER] = "discover",
     [VERB_IO_TIMEOUT] = "io_timeout",
     [VERB_FENCE_TIMEOUT] = "fence_timeout",
     [VERB_FENCED] = "fenced",
@@ -345,6 +347,21 @@ static void io_timeout(struct command *c)
 		front_set_limits(m);
 }
 
+static void discover(struct command *c)
+{
+	struct master *m = c->master;
+	bool before = m->discover;
+
+	knob(c, &m->discover,
+	    "members of the cluster are targets from now on, behind those that were named, as far "
+	    "as --nodes permits",
+	    "the targets are those that were named, and no others");
+	if (m->discover == before)
+		return;
+	discover_forget(m);
+	discover_start(m);
+}
+
 static void sheep_info(struct command *c)
 {
 	struct master *m = c->master;
@@ -416,6 +433,9 @@ static void run(struct command *c)
 		    "the object cache is asked for, for volumes that are attached from now on; "
 		    "daemons from 1.0 on have none, and there it is without effect",
 		    "no object cache is asked for, for volumes that are attached from now on");
+		break;
+	case VERB_DISCOVER:
+		discover(c);
 		break;
 	case VERB_WORKERS:
 	case VERB_FAILOVERS:

@@ -225,6 +225,7 @@ SWITCH(foreground)
 SWITCH(debug)
 SWITCH(page_cache)
 SWITCH(object_cache)
+SWITCH(discover)
 SWITCH(replace)
 SWITCH(help)
 SWITCH(version)
@@ -251,9 +252,13 @@ static const struct conf_option options[] = {
 	"asked is waited for (config/fence_timeout; 60; 0: for ever)",
 	set_fence_timeout},
     {0, 0, "nodes", "PREFIX[,PREFIX...]",
-	"where members of the cluster may be asked for node/info: addresses\n"
-	"like 10.1.0.0/16, or none (the targets' own networks and ports)",
+	"where members of the cluster may be dialled, for node/info and --discover:\n"
+	"addresses like 10.1.0.0/16, or none (the targets' own networks and ports)",
 	set_nodes},
+    {0, 0, "discover", NULL,
+	"members of the cluster are targets as well, behind those of --sheep\n"
+	"(config/discover)",
+	set_discover},
     {0, 0, "uids", "FIRST-LAST",
 	"user numbers for the front, the cluster worker, lamb and the volumes'\n"
 	"workers (1879050000-1879054095); nobody else should have them",

@@ -23,13 +23,14 @@
 struct conf {
 	struct target_list targets;
 	const char *sheep, *address, *port; /* as typed; NULL: not given */
-	struct prefix_list nodes;           /* --nodes; where members of the cluster may be asked */
-	bool nodes_given;                   /* else the targets tell (nodes.h) */
+	struct prefix_list nodes; /* --nodes; where members of the cluster may be dialled */
+	bool nodes_given;         /* else the targets tell (nodes.h) */
 	bool foreground;
 	bool debug;
 	bool help, version;
 	bool replace;                  /* the sheepfs that serves the mount point */
 	bool page_cache, object_cache; /* what the knobs begin with */
+	bool discover;                 /* the same */
 	unsigned timeout;              /* seconds that an attach or a detach may take */
 	unsigned io_timeout;           /* seconds that a caller waits for I/O; 0: for ever */
 	unsigned fence_timeout;        /* seconds (rule 5); 0: for ever */

@@ -319,7 +319,7 @@ static int first_words(struct generation *g, const int *theirs)
 	    .slots = SLOTS_PER_VOLUME,
 	    .snap_id = v->name.snap_id,
 	    .object_cache = v->object_cache,
-	    .cluster_ctime = v->identity.cluster_ctime,
+	    .cluster_ctime = v->identity.vid ? v->identity.cluster_ctime : g->target.cluster_ctime,
 	    .create_time = v->identity.create_time,
 	    .size = v->identity.size,
 	    .vid = v->identity.vid,

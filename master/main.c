@@ -14,6 +14,7 @@
 #include "master/command.h"
 #include "master/conf.h"
 #include "master/conffile.h"
+#include "master/discover.h"
 #include "master/errand.h"
 #include "master/front.h"
 #include "master/handover.h"
@@ -128,6 +129,7 @@ static int begin(struct master *m, struct inheritance *i)
 		    "sheepfs --replace will not work here: /run/sheepfs: %s", strerror(-error));
 	lamb_start(m);
 	cluster_start(m);
+	discover_start(m);
 	if (!errand_start(
 		m->base, mount_enter_utab_work, m->mountpoint, -1, UTAB_LIMIT, on_utab, m))
 		on_utab(-ENOMEM, "", m);
@@ -198,6 +200,7 @@ static void make_master(struct master *m, const struct conf *c)
 	m->conf = c;
 	m->page_cache = c->page_cache;
 	m->object_cache = c->object_cache;
+	m->discover = c->discover;
 	TAILQ_INIT(&m->volumes);
 	TAILQ_INIT(&m->commands);
 	STAILQ_INIT(&m->results);
@@ -210,8 +213,8 @@ static void make_master(struct master *m, const struct conf *c)
 	m->io_timeout = c->io_timeout;
 	m->base = event_base_new();
 	m->uids = uids_open(c->uid_first + 3, c->uid_last);
-	if (!m->base || !m->uids || reap_open(m->base) || cluster_open(m) || lamb_open(m) ||
-	    heartbeat_open(m) || notify_open(m->base))
+	if (!m->base || !m->uids || reap_open(m->base) || discover_open(m) || cluster_open(m) ||
+	    lamb_open(m) || heartbeat_open(m) || notify_open(m->base))
 		fatal("no memory for the loop");
 	for (unsigned i = 0; i < sizeof end_signals / sizeof *end_signals; i++) {
 		m->end_events[i] = evsignal_new(m->base, end_signals[i], on_end_signal, m);
@@ -227,6 +230,7 @@ static void unmake_master(struct master *m)
 	notify_close();
 	heartbeat_close(m);
 	cluster_close(m);
+	discover_close(m);
 	lamb_close(m);
 	locks_forget_all(m);
 	past_forget_all(m);

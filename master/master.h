@@ -27,7 +27,7 @@ struct master {
 	struct cluster *cluster;
 	struct lambs *lambs;                 /* of the targets lamb:/store */
 	struct uids *uids;                   /* of the volumes' workers */
-	const struct target_list *targets;   /* in use */
+	const struct target_list *targets;   /* that people named */
 	struct target_list *written_targets; /* the same, when config/sheep_info was written */
 	char daemon[ADDRESS_TEXT_MAX];       /* the target that was used last; empty: none yet */
 	unsigned fence_timeout;              /* seconds, 0: for ever; for generations to come */
@@ -50,6 +50,8 @@ struct master {
 	unsigned nr_failovers;
 	struct event *heartbeat;
 	bool page_cache, object_cache; /* the knobs, for volumes that are attached from now on */
+	bool discover;                 /* the knob */
+	struct discovered *discovered; /* discover.c's */
 	struct stop *stop;             /* NULL: nobody asked for the end */
 	struct handover *handover;     /* NULL: no other sheepfs goes on here */
 	struct replace *replace;       /* NULL: nobody can ask for our place */

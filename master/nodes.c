@@ -22,8 +22,7 @@ struct node_dial {
 };
 
 struct nodes {
-	struct event_base *base;
-	const struct conf *conf;
+	const struct master *master;
 	struct node_dial dials[DIALS_MAX];
 };
 
@@ -51,15 +50,25 @@ static bool is_beside(const struct target *target, const struct target *node)
 					     : port_of(&target->address) == port_of(&node->address);
 }
 
-bool nodes_permitted(const struct conf *conf, const struct target *node)
+/* One of IPv6 that leads to IPv4 would evade the prefixes. */
+static bool is_plain(const struct sockaddr_storage *a)
 {
-	if (node->address.ss_family != AF_INET && node->address.ss_family != AF_INET6)
+	if (a->ss_family == AF_INET6)
+		return !IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)a)->sin6_addr);
+	return a->ss_family == AF_INET;
+}
+
+bool nodes_permitted(const struct master *m, const struct target *node)
+{
+	const struct conf *conf = m->conf;
+
+	if (!is_plain(&node->address))
 		return false;
 	for (unsigned i = 0; conf->nodes_given && i < conf->nodes.count; i++)
 		if (prefix_holds(&conf->nodes.prefixes[i], &node->address))
 			return true;
-	for (unsigned i = 0; !conf->nodes_given && i < conf->targets.count; i++)
-		if (is_beside(&conf->targets.targets[i], node))
+	for (unsigned i = 0; !conf->nodes_given && i < m->targets->count; i++)
+		if (is_beside(&m->targets->targets[i], node))
 			return true;
 	return false;
 }
@@ -88,15 +97,15 @@ static void on_dialled(int fd, void *arg)
 
 void nodes_dial(struct nodes *n, struct chan *const *chan, uint64_t number, const char *address)
 {
-	struct target_list node;
 	struct node_dial *d = n->dials;
+	struct target node;
 	char why[256];
 
-	if (target_parse_list(address, &node, why, sizeof why) || node.count != 1) {
+	if (target_parse(address, &node, why, sizeof why)) {
 		tell_failed(chan, number, "its address is none");
 		return;
 	}
-	if (!nodes_permitted(n->conf, &node.targets[0])) {
+	if (!nodes_permitted(n->master, &node)) {
 		tell_failed(chan, number,
 		    "it lies outside of what may be asked; --nodes names more addresses");
 		return;
@@ -109,7 +118,7 @@ void nodes_dial(struct nodes *n, struct chan *const *chan, uint64_t number, cons
 	}
 	d->chan = chan;
 	d->number = number;
-	d->dial = dial_start(n->base, &node.targets[0], DIAL_LIMIT, on_dialled, d);
+	d->dial = dial_start(n->master->base, &node, DIAL_LIMIT, on_dialled, d);
 	if (!d->dial)
 		tell_failed(chan, number, "out of memory");
 }
@@ -122,14 +131,13 @@ void nodes_forget(struct nodes *n)
 	}
 }
 
-struct nodes *nodes_open(struct event_base *base, const struct conf *conf)
+struct nodes *nodes_open(const struct master *m)
 {
 	struct nodes *n = calloc(1, sizeof *n);
 
 	if (!n)
 		return NULL;
-	n->base = base;
-	n->conf = conf;
+	n->master = m;
 	return n;
 }
 

@@ -9,6 +9,7 @@
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
+#include "master/discover.h"
 #include "master/front.h"
 #include "master/locks.h"
 #include "master/snapshot.h"
@@ -40,7 +41,7 @@ static bool is_first(const struct volume *v)
 static unsigned connect_limit(const struct volume *v)
 {
 	unsigned all = v->master->conf->timeout * 1000;
-	unsigned each = all / (v->trial->list->count + 1);
+	unsigned each = all / (v->trial->list.count + 1);
 
 	if (!is_first(v) && each > CONNECT_MAX)
 		each = CONNECT_MAX;
@@ -138,6 +139,7 @@ static void choose(struct volume *v, const struct policy_event *e, const char *w
 	    choice.next_target ? ", at the next target" : "");
 	if (choice.next_target) {
 		trial_failed(v->trial, words);
+		trial_follow(v->trial, discover_targets(v->master));
 		if (!trial_target(v->trial))
 			trial_again(v->trial);
 	}
@@ -162,7 +164,7 @@ static void choose(struct volume *v, const struct policy_event *e, const char *w
 
 static void no_daemon(struct volume *v, const char *why)
 {
-	const struct policy_event e = {.cause = POLICY_DAEMON, .targets = v->trial->list->count};
+	const struct policy_event e = {.cause = POLICY_DAEMON, .targets = v->trial->list.count};
 
 	choose(v, &e, why);
 }
@@ -215,7 +217,7 @@ void seek_again(struct volume *v)
 
 void seek_begin(struct volume *v)
 {
-	trial_begin(v->trial, v->master->targets);
+	trial_begin(v->trial, discover_targets(v->master));
 	seek_again(v);
 }
 
@@ -253,7 +255,7 @@ static enum policy_cause cause_of(const struct generation *g)
 static bool first_is_hopeless(const struct volume *v, enum policy_cause cause)
 {
 	return cause == POLICY_REFUSED ||
-	       (cause == POLICY_WORKER && v->trial->at + 1 == v->trial->list->count);
+	       (cause == POLICY_WORKER && v->trial->at + 1 == v->trial->list.count);
 }
 
 void seek_after(struct volume *v, const char *words)
@@ -262,7 +264,7 @@ void seek_after(struct volume *v, const char *words)
 	const struct policy_event e = {.cause = cause_of(g),
 	    .was_ready = g->is_ready,
 	    .served = g->is_ready ? generation_now() - g->since : 0,
-	    .targets = v->trial->list->count};
+	    .targets = v->trial->list.count};
 
 	if (g->refused)
 		words = g->sentence;
@@ -296,7 +298,7 @@ void seek_elsewhere(struct volume *v)
 {
 	struct generation *g = &v->generation;
 
-	trial_begin(v->trial, v->master->targets);
+	trial_begin(v->trial, discover_targets(v->master));
 	if (v->state == VOLUME_MOUNTING || v->state == VOLUME_ENDING)
 		return; /* its next search, if there is one, begins with them */
 	memset(&v->history, 0, sizeof v->history);

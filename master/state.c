@@ -11,6 +11,7 @@
 
 #include "ipc/log.h"
 #include "master/command.h"
+#include "master/discover.h"
 #include "master/front.h"
 #include "master/locks.h"
 #include "master/mount.h"
@@ -90,12 +91,13 @@ static void put_identity(FILE *f, const struct identity *identity)
 	put_number(f, identity->lock);
 }
 
-static void put_knobs(FILE *f, unsigned io, unsigned fence, bool page, bool object)
+static void put_knobs(FILE *f, unsigned io, unsigned fence, bool page, bool object, bool discover)
 {
 	put_number(f, io);
 	put_number(f, fence);
 	put_number(f, page);
 	put_number(f, object);
+	put_number(f, discover);
 	fputc('\n', f);
 }
 
@@ -108,11 +110,24 @@ static void write_knobs(FILE *f, const struct master *m)
 	fputs("options", f);
 	target_list_text(&c->targets, text, sizeof text);
 	put_text(f, text);
-	put_knobs(f, c->io_timeout, c->fence_timeout, c->page_cache, c->object_cache);
+	put_knobs(f, c->io_timeout, c->fence_timeout, c->page_cache, c->object_cache, c->discover);
 	fputs("now", f);
 	target_list_text(m->targets, text, sizeof text);
 	put_text(f, text);
-	put_knobs(f, m->io_timeout, m->fence_timeout, m->page_cache, m->object_cache);
+	put_knobs(f, m->io_timeout, m->fence_timeout, m->page_cache, m->object_cache, m->discover);
+}
+
+static void write_members(FILE *f, const struct master *m)
+{
+	char text[TARGET_LIST_TEXT_MAX];
+	uint64_t cluster_ctime = discover_members(m, text);
+
+	if (!cluster_ctime)
+		return;
+	fputs("members", f);
+	put_number(f, cluster_ctime);
+	put_text(f, text);
+	fputc('\n', f);
 }
 
 static void write_tree(FILE *f, const struct master *m)
@@ -298,6 +313,7 @@ static int write_all(FILE *f, const struct master *m)
 	write_tree(f, m);
 	write_knobs(f, m);
 	write_startup(f, m);
+	write_members(f, m);
 	write_commands(f, m);
 	write_failovers(f, m);
 	TAILQ_FOREACH (v, &m->volumes, link) {
@@ -563,6 +579,7 @@ static void read_options(struct reader *r)
 	old->fence_timeout = (unsigned)take_number(r, INT32_MAX);
 	old->page_cache = take_number(r, 1);
 	old->object_cache = take_number(r, 1);
+	old->discover = take_number(r, 1);
 }
 
 /* What was written to a knob stays; what was as the options said is as they say now. */
@@ -572,13 +589,14 @@ static void read_now(struct reader *r)
 	char text[TARGET_LIST_TEXT_MAX], then[TARGET_LIST_TEXT_MAX];
 	struct master *m = r->m;
 	unsigned io, fence;
-	bool page, object;
+	bool page, object, discover;
 
 	take_text(r, text, sizeof text);
 	io = (unsigned)take_number(r, INT32_MAX);
 	fence = (unsigned)take_number(r, INT32_MAX);
 	page = take_number(r, 1);
 	object = take_number(r, 1);
+	discover = take_number(r, 1);
 	target_list_text(&old->targets, then, sizeof then);
 	if (r->bad)
 		return;
@@ -588,6 +606,18 @@ static void read_now(struct reader *r)
 	m->fence_timeout = fence != old->fence_timeout ? fence : m->fence_timeout;
 	m->page_cache = page != old->page_cache ? page : m->page_cache;
 	m->object_cache = object != old->object_cache ? object : m->object_cache;
+	m->discover = discover != old->discover ? discover : m->discover;
+}
+
+static void read_members(struct reader *r)
+{
+	const struct msg_members told = {
+	    .cluster_ctime = take_number(r, UINT64_MAX), .first = true, .last = true};
+	char text[TARGET_LIST_TEXT_MAX];
+
+	take_text(r, text, sizeof text);
+	if (!r->bad && r->m->discover)
+		discover_take(r->m, &told, text);
 }
 
 static void read_started(struct reader *r)
@@ -750,6 +780,7 @@ static const struct {
     {"options", read_options},
     {"now", read_now},
     {"started", read_started},
+    {"members", read_members},
     {"result", read_result},
     {"command", read_command},
     {"failover", read_failover},

@@ -118,7 +118,7 @@ static bool split(char *text, char **host, char **port, bool *bracketed)
 	return true;
 }
 
-static int parse_one(const char *text, struct target *t, char *why, size_t why_size)
+int target_parse(const char *text, struct target *t, char *why, size_t why_size)
 {
 	char copy[ADDRESS_TEXT_MAX], *host, *port;
 	unsigned number = TARGET_PORT;
@@ -157,6 +157,24 @@ static int parse_one(const char *text, struct target *t, char *why, size_t why_s
 	return 0;
 }
 
+bool target_is_same(const struct target *a, const struct target *b)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->address;
+	const struct sockaddr_in *other_in = (const struct sockaddr_in *)&b->address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->address;
+	const struct sockaddr_in6 *other_in6 = (const struct sockaddr_in6 *)&b->address;
+
+	if (a->address.ss_family != b->address.ss_family)
+		return false;
+	if (a->address.ss_family == AF_INET)
+		return in->sin_port == other_in->sin_port &&
+		       in->sin_addr.s_addr == other_in->sin_addr.s_addr;
+	if (a->address.ss_family == AF_INET6)
+		return in6->sin6_port == other_in6->sin6_port &&
+		       IN6_ARE_ADDR_EQUAL(&in6->sin6_addr, &other_in6->sin6_addr);
+	return !strcmp(a->text, b->text);
+}
+
 int target_parse_list(const char *text, struct target_list *list, char *why, size_t why_size)
 {
 	char *copy = strdup(text), *rest = copy, *one;
@@ -168,7 +186,7 @@ int target_parse_list(const char *text, struct target_list *list, char *why, siz
 			snprintf(why, why_size, "there are more than %d targets", TARGETS_MAX);
 			error = -EINVAL;
 		} else {
-			error = parse_one(one, &list->targets[list->count++], why, why_size);
+			error = target_parse(one, &list->targets[list->count++], why, why_size);
 		}
 	}
 	free(copy);
@@ -185,21 +203,41 @@ void target_list_text(const struct target_list *list, char *text, size_t size)
 		    text + used, size - used, "%s%s", i ? "," : "", list->targets[i].text);
 }
 
+/* Only what there is of the list is copied: most are short. */
 void trial_begin(struct trial *t, const struct target_list *list)
 {
-	memset(t, 0, sizeof *t);
-	t->list = list;
+	t->list.count = list->count;
+	memcpy(t->list.targets, list->targets, list->count * sizeof list->targets[0]);
+	t->at = 0;
+	for (unsigned i = 0; i < list->count; i++)
+		t->errors[i][0] = 0;
 }
 
 const struct target *trial_target(const struct trial *t)
 {
-	return t->at < t->list->count ? &t->list->targets[t->at] : NULL;
+	return t->at < t->list.count ? &t->list.targets[t->at] : NULL;
 }
 
 void trial_failed(struct trial *t, const char *why)
 {
-	if (t->at < t->list->count)
+	if (t->at < t->list.count)
 		snprintf(t->errors[t->at++], TARGET_ERROR_MAX, "%s", why);
+}
+
+void trial_follow(struct trial *t, const struct target_list *list)
+{
+	const struct trial old = *t;
+
+	trial_begin(t, list);
+	for (unsigned i = 0; i < list->count; i++) {
+		for (unsigned n = 0; n < old.list.count; n++) {
+			if (!target_is_same(&list->targets[i], &old.list.targets[n]))
+				continue;
+			memcpy(t->errors[i], old.errors[n], sizeof t->errors[i]);
+			if (n < old.at)
+				t->at = i + 1;
+		}
+	}
 }
 
 void trial_again(struct trial *t)
@@ -212,7 +250,7 @@ void trial_describe(const struct trial *t, char *text, size_t size)
 	size_t used = 0;
 
 	text[0] = 0;
-	for (unsigned i = 0; i < t->list->count && used < size; i++)
+	for (unsigned i = 0; i < t->list.count && used < size; i++)
 		used += (size_t)snprintf(text + used, size - used, "%s%s: %s", i ? "; " : "",
-		    t->list->targets[i].text, t->errors[i][0] ? t->errors[i] : "no answer in time");
+		    t->list.targets[i].text, t->errors[i][0] ? t->errors[i] : "no answer in time");
 }

@@ -7,6 +7,7 @@
 #include "ipc/log.h"
 #include "master/cluster.h"
 #include "master/command.h"
+#include "master/discover.h"
 #include "master/seek.h"
 #include "master/state.h"
 #include "master/volume.h"
@@ -68,6 +69,7 @@ void targets_inherit(struct master *m, const char *text)
 		return;
 	}
 	m->targets = m->written_targets = list;
+	discover_forget(m);
 	cluster_elsewhere(m);
 }
 
@@ -83,10 +85,12 @@ void targets_replace(struct master *m, struct command *c)
 		return;
 	}
 	m->targets = m->written_targets = list;
+	discover_forget(m);
 	memcpy(m->daemon, list->targets[0].text, sizeof m->daemon);
 	TAILQ_FOREACH (v, &m->volumes, link)
 		seek_elsewhere(v);
 	cluster_elsewhere(m);
+	discover_start(m);
 	free(old);
 	state_save_rest(m);
 	command_answer(c, 0, "the daemons are %s from now on", c->text);

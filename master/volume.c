@@ -7,6 +7,7 @@
 #include "master/attach.h"
 #include "master/command.h"
 #include "master/detach.h"
+#include "master/discover.h"
 #include "master/seek.h"
 #include "master/snapshot.h"
 
@@ -74,7 +75,7 @@ struct volume *volume_new(struct master *m, uint32_t number, const struct name *
 		volume_free(v);
 		return NULL;
 	}
-	trial_begin(v->trial, m->targets);
+	trial_begin(v->trial, discover_targets(m));
 	v->number = number;
 	if (m->last_volume < number)
 		m->last_volume = number;

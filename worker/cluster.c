@@ -6,6 +6,7 @@
 
 #include "ipc/log.h"
 #include "worker/creation.h"
+#include "worker/learning.h"
 #include "worker/snapshot.h"
 #include "worker/table.h"
 
@@ -19,7 +20,7 @@
 #define ORDERS_MAX 256
 #define SHARERS_MAX 16 /* descriptors of one table that are on their way */
 
-enum work { WORK_CHANGE, WORK_LIST, WORK_NODES, WORK_RELEASE, WORK_KINDS };
+enum work { WORK_CHANGE, WORK_LIST, WORK_NODES, WORK_MEMBERS, WORK_RELEASE, WORK_KINDS };
 
 struct order {
 	TAILQ_ENTRY(order) next;
@@ -34,6 +35,7 @@ struct order {
 		struct creation creation;
 		struct snapshot snapshot;
 		struct table *table;
+		struct learning learning;
 		struct {
 			uint32_t vid;
 			struct call call;
@@ -56,6 +58,7 @@ struct cluster {
 	unsigned begun[WORK_KINDS];
 	struct table_world world;
 	char address[ADDRESS_TEXT_MAX];
+	uint64_t cluster_ctime; /* 0: it may be any cluster */
 	struct call proof;
 	struct sd_epoch_log epoch_log;
 };
@@ -127,6 +130,8 @@ static void order_end(struct order *o)
 	c->queued--;
 	if (is_table(o))
 		table_drop(o->table);
+	else if (o->work == WORK_MEMBERS)
+		learning_end(&o->learning);
 	free(o);
 }
 
@@ -260,6 +265,36 @@ static void table_begin(struct order *o)
 		order_answer(o, -ENOMEM, "there is no memory for the table");
 }
 
+/* ---- members ---- */
+
+static void on_told(struct learning *l, const char *text, bool first, bool last)
+{
+	struct order *o = l->owner;
+	struct cluster *c = o->cluster;
+
+	c->calls->members(c->arg, o->number, l->cluster_ctime, text, first, last);
+}
+
+static void on_learnt(struct learning *l)
+{
+	struct order *o = l->owner;
+	struct cluster *c = o->cluster;
+
+	if (l->error) {
+		order_answer(o, l->error, "%s", l->sentence);
+		return;
+	}
+	order_end(o);
+	cluster_turn(c);
+}
+
+static void members_begin(struct order *o)
+{
+	o->learning = (struct learning){
+	    .daemon = o->cluster->daemon, .told = on_told, .done = on_learnt, .owner = o};
+	learning_begin(&o->learning);
+}
+
 /* ---- RELEASE ---- */
 
 static void on_released(struct call *call)
@@ -290,6 +325,8 @@ static void order_begin(struct order *o)
 		change_begin(o);
 	else if (is_table(o))
 		table_begin(o);
+	else if (o->work == WORK_MEMBERS)
+		members_begin(o);
 	else
 		release_begin(o);
 }
@@ -342,6 +379,12 @@ void cluster_release(struct cluster *c, const struct msg_release *release)
 	cluster_turn(c);
 }
 
+void cluster_learn(struct cluster *c, uint64_t number)
+{
+	if (order_new(c, WORK_MEMBERS, number))
+		cluster_turn(c);
+}
+
 /* ---- the daemon ---- */
 
 static void proof_refuse(struct cluster *c, uint32_t result)
@@ -369,6 +412,11 @@ static void on_status(struct call *call)
 		proof_refuse(c, result);
 		return;
 	}
+	if (c->cluster_ctime && c->epoch_log.ctime && c->epoch_log.ctime != c->cluster_ctime) {
+		c->calls->refused(c->arg, -ESTALE,
+		    "the daemon serves another cluster than the one that named it");
+		return;
+	}
 	c->calls->ready(c->arg, waiting);
 	cluster_turn(c);
 }
@@ -383,14 +431,13 @@ static void on_cluster_default(struct call *call)
 		proof_refuse(c, call->rsp.result);
 		return;
 	}
-	call_init(&c->proof, SD_OP_STAT_CLUSTER, LANE_CONTROL, on_status, c);
-	c->proof.receive = &c->epoch_log;
-	c->proof.receive_size = sizeof c->epoch_log;
+	vdi_call_status(&c->proof, &c->epoch_log, on_status, c);
 	daemon_submit(c->daemon, &c->proof);
 }
 
-void cluster_begin(struct cluster *c, const char *address)
+void cluster_begin(struct cluster *c, const char *address, uint64_t cluster_ctime)
 {
+	c->cluster_ctime = cluster_ctime;
 	snprintf(c->address, sizeof c->address, "%s", address);
 	c->proving = true;
 	tell_busy(c);
@@ -441,7 +488,7 @@ void cluster_drain(struct cluster *c)
 
 static void order_lost(struct order *o, const char *why)
 {
-	if (!o->begun || is_table(o)) {
+	if (!o->begun || is_table(o) || o->work == WORK_MEMBERS) {
 		order_answer(o, -EIO, "%s; nothing was changed", why);
 	} else if (o->work == WORK_RELEASE) {
 		order_answer(o, -EIO, "whether vid %x is still locked is not known: %s",

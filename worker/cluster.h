@@ -24,6 +24,11 @@ struct cluster_calls {
 	/* How an order for a table ended well: fd is owned by the callee; others may share its
 	 * file, and its offset. */
 	void (*table)(void *arg, uint64_t number, int fd);
+	/* Members of the cluster, whose creation time that is, for an order of cluster_learn(), as
+	 * targets are typed, with commas between them; in pieces, and with the last one it is done.
+	 */
+	void (*members)(void *arg, uint64_t number, uint64_t cluster_ctime, const char *text,
+	    bool first, bool last);
 	/* Whether answers of the daemon are awaited, at every change. */
 	void (*busy)(void *arg, bool busy);
 	void (*drained)(void *arg);
@@ -41,8 +46,8 @@ struct cluster;
 struct cluster *cluster_open(struct daemon *daemon, const struct cluster_calls *calls, void *arg);
 
 /* Asks the daemon who it is: ready() or refused().  It has its control connection, which leads to
- * `address`; copied. */
-void cluster_begin(struct cluster *c, const char *address);
+ * `address`; copied.  cluster_ctime: of the cluster that it must be of; 0: any. */
+void cluster_begin(struct cluster *c, const char *address, uint64_t cluster_ctime);
 
 /* What became of dial(): the node, which answers until hang_up(), or why it cannot be asked. */
 void cluster_node_connected(struct cluster *c, uint64_t number, struct daemon *node);
@@ -54,6 +59,9 @@ void cluster_order(struct cluster *c, const struct msg_order *order);
 
 /* Releases the lock that somebody dead held on a vid. */
 void cluster_release(struct cluster *c, const struct msg_release *release);
+
+/* Learns the members of the cluster: members(), or answer() with the reason. */
+void cluster_learn(struct cluster *c, uint64_t number);
 
 /* Finishes what is in flight, answers what was not begun with -ESHUTDOWN, then drained(). */
 void cluster_drain(struct cluster *c);

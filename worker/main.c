@@ -58,6 +58,7 @@ struct worker {
 	bool ready;
 	bool draining;
 	struct cluster *cluster;
+	uint64_t cluster_ctime;   /* of the cluster that it must be; 0: any */
 	struct node_links *nodes; /* the cluster worker's */
 	struct serve *serve;
 	struct serve_volume what;
@@ -279,6 +280,16 @@ static void on_order_table(void *arg, uint64_t number, int fd)
 	send_table(w->master, w->volume, w->generation, &payload, NULL, 0, &fd);
 }
 
+static void on_members(
+    void *arg, uint64_t number, uint64_t cluster_ctime, const char *text, bool first, bool last)
+{
+	struct worker *w = arg;
+	const struct msg_members payload = {
+	    .number = number, .cluster_ctime = cluster_ctime, .first = first, .last = last};
+
+	send_members(w->master, w->volume, w->generation, &payload, text, strlen(text), NULL);
+}
+
 static void on_busy(void *arg, bool busy)
 {
 	struct worker *w = arg;
@@ -307,6 +318,7 @@ static const struct cluster_calls cluster_calls = {
     .refused = on_cluster_refused,
     .answer = on_order_answer,
     .table = on_order_table,
+    .members = on_members,
     .busy = on_busy,
     .drained = on_drained,
     .dial = on_dial_node,
@@ -434,7 +446,7 @@ static void take_daemon(struct worker *w, struct msg *m)
 	}
 	w->connected = true;
 	if (w->kind == KIND_CLUSTER) {
-		cluster_begin(w->cluster, (const char *)m->tail);
+		cluster_begin(w->cluster, (const char *)m->tail, w->cluster_ctime);
 		return;
 	}
 	sheep_watch(w->sheep, SHEEP_STRICT);
@@ -511,6 +523,8 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		settle_fence(w->settle, (const char *)m->tail);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
+	else if (m->id == MSG_LEARN)
+		cluster_learn(w->cluster, m->body.learn.number);
 	else if (m->id == MSG_NODE)
 		take_node(w, m);
 	else if (m->id == MSG_NODE_FAILED)
@@ -605,8 +619,8 @@ static void start_volume(struct worker *w, struct msg *m)
 	memcpy(w->tag, start->tag, sizeof w->tag);
 	w->was = (struct vdi_identity){
 	    start->cluster_ctime, start->create_time, start->size, start->vid, start->lock};
-	w->what = (struct serve_volume){w->name, w->tag, start->snap_id, start->slots,
-	    start->object_cache, start->vid ? &w->was : NULL};
+	w->what = (struct serve_volume){
+	    w->name, w->tag, start->snap_id, start->slots, start->object_cache, &w->was};
 	w->front = chan_open(
 	    w->base, msg_take_fd(m, 0), KIND_VOLUME, KIND_FRONT, TALK_STARTING, &front_calls, w);
 	error = arena_map(&w->out, msg_take_fd(m, 1), start->slots, false);
@@ -632,6 +646,7 @@ static void start_cluster(struct worker *w, const struct msg *m)
 {
 	w->uid = m->body.start_cluster.uid;
 	w->gid = m->body.start_cluster.gid;
+	w->cluster_ctime = m->body.start_cluster.cluster_ctime;
 	tzset(); /* tables show local time, whose rules are out of reach later */
 	w->cluster = cluster_open(sheep_daemon(w->sheep), &cluster_calls, w);
 	w->nodes = nodes_open(w->base, &nodes_calls, w);

@@ -49,7 +49,7 @@ struct serve_volume {
 	uint32_t snap_id; /* 0 for none */
 	unsigned slots;
 	bool object_cache; /* ask daemons before 1.0 to cache objects, and flush them (P 1.5, 9) */
-	const struct vdi_identity *was; /* of an earlier generation; NULL: there was none; copied */
+	const struct vdi_identity *was; /* of an earlier generation; NULL is as all zero; copied */
 };
 
 struct serve;

@@ -62,7 +62,7 @@ void vdi_call_release(struct call *call, uint32_t vid, void (*done)(struct call 
 	call->req.vdi.type = SD_LOCK_NORMAL;
 }
 
-static void call_status(
+void vdi_call_status(
     struct call *call, struct sd_epoch_log *log, void (*done)(struct call *), void *owner)
 {
 	call_init(call, SD_OP_STAT_CLUSTER, LANE_CONTROL, done, owner);
@@ -122,8 +122,7 @@ const char *vdi_explain_new(uint32_t result)
 	}
 }
 
-/* Has a call of vdi.h's kind brought a cluster's creation time? */
-static bool status_told(const struct call *call, const struct sd_epoch_log *log)
+bool vdi_status_told(const struct call *call, const struct sd_epoch_log *log)
 {
 	return call->rsp.result == SD_RES_SUCCESS && call->rsp.data_length >= sizeof *log &&
 	       log->ctime != 0;
@@ -356,13 +355,6 @@ static void on_followed(struct follow *f)
 
 static void follow(struct vdi *v)
 {
-	if (v->was.cluster_ctime && v->cluster_told && v->was.cluster_ctime != v->cluster_ctime) {
-		finish(v, -ESTALE, true,
-		    "this daemon serves another cluster than that of volume %s, or one that was "
-		    "formatted anew",
-		    v->shown);
-		return;
-	}
 	*v->follow = (struct follow){.daemon = v->daemon,
 	    .block = &v->block,
 	    .snapshot = v->snapshot,
@@ -398,10 +390,17 @@ static void on_status(struct call *call)
 	default: /* one of another version does not tell; its volumes can be served all the same */
 		break;
 	}
-	v->cluster_told = status_told(call, &v->epoch_log);
+	v->cluster_told = vdi_status_told(call, &v->epoch_log);
 	if (v->cluster_told) {
 		v->cluster_ctime = v->epoch_log.ctime;
 		v->locks_enforced = v->epoch_log.flags & SD_CLUSTER_USE_LOCK;
+	}
+	if (v->was.cluster_ctime && v->cluster_told && v->was.cluster_ctime != v->cluster_ctime) {
+		finish(v, -ESTALE, true,
+		    "this daemon serves another cluster than that of volume %s, or one that was "
+		    "formatted anew",
+		    v->shown);
+		return;
 	}
 	if (v->was.vid) {
 		follow(v);
@@ -446,7 +445,7 @@ void vdi_end(struct vdi *v)
 
 void vdi_begin(struct vdi *v)
 {
-	call_status(&v->call, &v->epoch_log, on_status, v);
+	vdi_call_status(&v->call, &v->epoch_log, on_status, v);
 	daemon_submit(v->daemon, &v->call);
 }
 
@@ -552,7 +551,7 @@ static void on_cluster(struct call *call)
 	if (call->rsp.result == SD_RES_VER_MISMATCH)
 		conclude(p, VDI_OTHER, EXIT_DAEMON_LIES,
 		    "the daemon of volume %s has become one of another version", v->shown);
-	else if (!status_told(call, &p->epoch_log))
+	else if (!vdi_status_told(call, &p->epoch_log))
 		conclude(p, VDI_UNKNOWN, EXIT_DAEMON_LOST, "the cluster does not serve: %s",
 		    sheep_result_name(call->rsp.result));
 	else if (p->epoch_log.ctime != v->cluster_ctime)
@@ -570,6 +569,6 @@ void vdi_prove(struct vdi_proof *p)
 		prove_name(p);
 		return;
 	}
-	call_status(&p->call, &p->epoch_log, on_cluster, p);
+	vdi_call_status(&p->call, &p->epoch_log, on_cluster, p);
 	prove_submit(p);
 }

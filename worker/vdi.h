@@ -37,6 +37,11 @@ void vdi_call_lock(
 /* RELEASE_VDI, type normal. */
 void vdi_call_release(struct call *call, uint32_t vid, void (*done)(struct call *), void *owner);
 
+/* STAT_CLUSTER: which cluster this is; and whether its answer, a success, told that. */
+void vdi_call_status(
+    struct call *call, struct sd_epoch_log *log, void (*done)(struct call *), void *owner);
+bool vdi_status_told(const struct call *call, const struct sd_epoch_log *log);
+
 /* READ of the first `size` bytes of an inode. */
 void vdi_call_header(struct call *call, uint32_t vid, struct sd_inode_header *header, size_t size,
     void (*done)(struct call *), void *owner);
@@ -55,9 +60,10 @@ const char *vdi_explain_new(uint32_t result);
 
 /* ---- attach ---- */
 
-/* What an earlier generation knew of the volume (rule 6). */
+/* What an earlier generation knew of the volume (rule 6); all but cluster_ctime is 0 when there was
+ * none. */
 struct vdi_identity {
-	uint64_t cluster_ctime; /* 0: the daemon did not tell */
+	uint64_t cluster_ctime; /* 0: the daemon did not tell, or any will do */
 	uint64_t create_time;
 	uint64_t size; /* bytes that callers were told; it stays, whatever the VDI has become */
 	uint32_t vid;  /* 0: there was no earlier generation */
@@ -101,8 +107,8 @@ struct vdi {
 	struct follow *follow; /* with an earlier generation */
 };
 
-/* Prepares a VDI; name, tag and what it was are copied; was: NULL when nobody had it before.
- * Returns false when memory is short. */
+/* Prepares a VDI; name, tag and what it was are copied; was: NULL is as all zero.  Returns false
+ * when memory is short. */
 bool vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
     const struct vdi_identity *was, struct daemon *daemon, const struct vdi_calls *calls,
     void *arg);

@@ -30,7 +30,7 @@ how_many() {
 
 @test "the tree holds what it should" {
 	same "cluster config node status vdi volume" "$(shown "$mnt")"
-	same "abort fence_timeout fenced io_timeout object_cache page_cache sheep_info" "$(shown "$mnt/config")"
+	same "abort discover fence_timeout fenced io_timeout object_cache page_cache sheep_info" "$(shown "$mnt/config")"
 	for file in vdi/{create,snapshot,clone,list,mount,unmount} \
 		config/{sheep_info,page_cache,object_cache,io_timeout,fence_timeout,fenced,abort} \
 		cluster/info node/{list,info} status/{workers,failovers}; do

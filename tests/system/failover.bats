@@ -76,6 +76,23 @@ lock_is_held() {
 	run ! lock_is_held
 }
 
+@test "the only gateway that was named is killed: with config/discover a member is used that nobody named" {
+	local target
+	start_sheepfs "$first" --discover
+	attached one 128M
+	wait_until 10 grep -q 'members of the cluster that are targets' "$sheepfs_log"
+	load_for 8
+	real_kill 3
+	wait_until 30 went_on one 1
+	target=$(awk '$1 == "one" { print $8 }' "$mnt/status/workers")
+	contains " ${REAL_PORTS[*]} " " ${target##*:} "
+	[ "$target" != "$first" ]
+	contains "$(sed 1d "$mnt/status/failovers")" " $target "
+	contains "$(cat "$mnt/vdi/list")" ' one '
+	nothing_lost
+	lock_is_held
+}
+
 @test "the gateway in use hangs: what it was not asked goes on elsewhere, the rest when it is settled" {
 	local begin
 	on_gateways

@@ -260,14 +260,14 @@ client() {
 
 # ---- lamb ----
 
-# start_lamb NAME [OPTION...]: a lamb on store $T/NAME.store; its address is $address.  Started again,
-# it has the port it had.  Its knobs are set by fault().
+# start_lamb NAME [OPTION...]: a lamb on store $T/NAME.store, or on that of the lamb $lamb_store, as another node
+# of its cluster; its address is $address.  Started again, it has the port it had.  Its knobs are set by fault().
 start_lamb() {
 	local name=$1 line
 	shift
 	: >>"$T/$name.fault"
 	: >"$T/$name.ready"
-	"$lamb_program" -p "${lamb_ports[$name]:-0}" --fault-file "$T/$name.fault" "$@" "$T/$name.store" \
+	"$lamb_program" -p "${lamb_ports[$name]:-0}" --fault-file "$T/$name.fault" "$@" "$T/${lamb_store:-$name}.store" \
 		>"$T/$name.ready" 2>>"$T/$name.log" 3>&- </dev/null &
 	lamb_pids[$name]=$!
 	remember "$!"

@@ -235,6 +235,21 @@ answered() {
 	stop_is_the_end
 }
 
+@test "members of the cluster that were learnt are targets of the next one, while the daemon that named them is gone" {
+	local there
+	lamb_store=a start_lamb b
+	there=$address
+	start_kept "$here" --discover
+	attached one 16M
+	wait_until 10 grep "members of the cluster that are targets.*: $there" "$sheepfs_log"
+	kill_lamb a
+	wait_until 20 served_by one "$there"
+	kill_master
+	wait_until 20 went_on one 2
+	served_by one "$there"
+	dd if=/dev/zero of="$(volume one)" bs=64k count=4 oflag=direct conv=notrunc status=none
+}
+
 @test "with commands that have begun a replacement waits; those that have not are the next one's" {
 	start_sheepfs "$here"
 	attached one 16M

@@ -22,6 +22,8 @@ struct rig {
 	struct call *queue[QUEUE_MAX];
 	unsigned queued;
 	unsigned readies, refusals, answers, tables, drains;
+	unsigned pieces, lasts; /* of the list of members */
+	uint64_t cluster_ctime;
 	bool busy, waiting;
 	int error;
 	uint64_t number;
@@ -80,6 +82,20 @@ static void on_table(void *arg, uint64_t number, int fd)
 	close(fd);
 }
 
+static void on_members(
+    void *arg, uint64_t number, uint64_t cluster_ctime, const char *text, bool first, bool last)
+{
+	struct rig *r = arg;
+
+	assert_int_equal(first, r->pieces == 0);
+	assert_true(strlen(text) <= COMMAND_TEXT_MAX);
+	r->pieces++;
+	r->lasts += last;
+	r->number = number;
+	r->cluster_ctime = cluster_ctime;
+	snprintf(r->text, sizeof r->text, "%s", text);
+}
+
 static void on_busy(void *arg, bool busy)
 {
 	struct rig *r = arg;
@@ -119,6 +135,7 @@ static const struct cluster_calls calls = {.ready = on_ready,
     .refused = on_refused,
     .answer = on_answer,
     .table = on_table,
+    .members = on_members,
     .busy = on_busy,
     .drained = on_drained,
     .dial = on_dial,
@@ -217,7 +234,7 @@ static void test_proof(void **state)
 
 		setup(&fresh);
 		r = fresh;
-		cluster_begin(r->cluster, "10.0.0.1:7000");
+		cluster_begin(r->cluster, "10.0.0.1:7000", 0);
 		assert_true(r->busy);
 		reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), cases[i].first);
 		if (!cases[i].first)
@@ -691,7 +708,7 @@ static void test_node_info(void **state)
 {
 	struct rig *r = *state;
 
-	cluster_begin(r->cluster, "10.0.0.1:7000");
+	cluster_begin(r->cluster, "10.0.0.1:7000", 0);
 	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), 0);
 	reply(expect(r, SD_OP_STAT_CLUSTER), 0);
 	table(r, VERB_NODE_INFO);
@@ -714,6 +731,86 @@ static void test_node_info(void **state)
 				     "Total\t100 GB\t75 GB\t25 GB\t 75%\n\n"
 				     "Total virtual image size\t0.0 MB\n");
 	assert_false(r->busy);
+}
+
+/* ---- members ---- */
+
+static void reply_ctime(struct call *call, uint32_t result, uint64_t ctime)
+{
+	const struct sd_epoch_log log = {.ctime = ctime, .epoch = 1};
+
+	memset(&call->rsp, 0, sizeof call->rsp);
+	assert_int_equal(call->receive_size, sizeof log);
+	memcpy(call->receive, &log, sizeof log);
+	call->rsp.result = result;
+	call->rsp.data_length = sizeof log;
+	call->done(call);
+}
+
+static void test_members(void **state)
+{
+	struct rig *r = *state;
+
+	cluster_learn(r->cluster, 5);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), 0, 77);
+	reply_nodes(r, 2, 1);
+	assert_int_equal(r->pieces, 1);
+	assert_int_equal(r->lasts, 1);
+	assert_int_equal(r->number, 5);
+	assert_int_equal(r->cluster_ctime, 77);
+	assert_string_equal(r->text, "10.0.0.1:7000,10.0.0.2:7000");
+	assert_int_equal(r->answers, 0);
+	assert_false(r->busy);
+	/* more than a message holds */
+	r->pieces = r->lasts = 0;
+	cluster_learn(r->cluster, 6);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), 0, 77);
+	reply_nodes(r, 600, 1);
+	assert_int_equal(r->pieces, 3);
+	assert_int_equal(r->lasts, 1);
+	assert_false(r->busy);
+	/* a table of nodes does not hold it up */
+	table(r, VERB_NODE_INFO);
+	cluster_learn(r->cluster, 7);
+	reply_nodes(r, 0, 1);
+	expect(r, SD_OP_STAT_CLUSTER);
+	cluster_lost(r->cluster, "it is gone");
+	says(r, 7, -EIO, "it is gone");
+}
+
+static void test_members_that_are_not_told(void **state)
+{
+	struct rig *r = *state;
+
+	cluster_learn(r->cluster, 5);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), SD_RES_WAIT_FOR_FORMAT, 0);
+	says(r, 5, -EAGAIN, "does not tell which cluster");
+	cluster_learn(r->cluster, 6);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), 0, 77);
+	reply(expect(r, SD_OP_GET_NODE_LIST), SD_RES_VER_MISMATCH);
+	says(r, 6, -EPROTONOSUPPORT, "VER_MISMATCH");
+	cluster_learn(r->cluster, 7);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), 0, 77);
+	reply_nodes(r, 0, 1);
+	says(r, 7, -EAGAIN, "no active sheep");
+	assert_int_equal(r->pieces, 0);
+	assert_false(r->busy);
+}
+
+/* A daemon that another one named must be of the same cluster. */
+static void test_another_cluster(void **state)
+{
+	struct rig *r = *state;
+
+	cluster_begin(r->cluster, "10.0.0.1:7000", 77);
+	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), 0);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), 0, 78);
+	assert_int_equal(r->refusals, 1);
+	assert_int_equal(r->error, -ESTALE);
+	cluster_begin(r->cluster, "10.0.0.1:7000", 77);
+	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), 0);
+	reply_ctime(expect(r, SD_OP_STAT_CLUSTER), 0, 77);
+	assert_int_equal(r->readies, 1);
 }
 
 /* More nodes than are asked at once: each is asked once. */
@@ -852,6 +949,9 @@ int main(void)
 	    TEST(test_lost_with_much_to_do),
 	    TEST(test_node_list),
 	    TEST(test_node_info),
+	    TEST(test_members),
+	    TEST(test_members_that_are_not_told),
+	    TEST(test_another_cluster),
 	    TEST(test_many_nodes),
 	    TEST(test_shared),
 	    TEST(test_shared_and_lost),

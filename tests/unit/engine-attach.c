@@ -64,6 +64,25 @@ static void attach_to_another_version(void **state)
 	world_close(w);
 }
 
+/* A daemon that another one named must be of that one's cluster. */
+static void attach_to_the_cluster_that_is_meant(void **state)
+{
+	struct world *w = world_open(MIB, 22);
+
+	(void)state;
+	w->front.was.cluster_ctime = SIM_CTIME + 1;
+	front_begin(&w->front, "v", "", 0);
+	assert_true(w->front.refused && w->front.elsewhere);
+	assert_int_equal(w->front.refusal, -ESTALE);
+	assert_false(w->v->locked);
+	serve_close(w->front.serve);
+	w->front.was.cluster_ctime = SIM_CTIME;
+	front_begin(&w->front, "v", "", 0);
+	assert_true(w->front.is_ready);
+	assert_true(w->v->locked);
+	world_close(w);
+}
+
 /* What is changed before an attach, and how it must be refused. */
 struct refusal {
 	const char *what;
@@ -310,6 +329,7 @@ int main(void)
 	    cmocka_unit_test(attach),
 	    cmocka_unit_test(attach_without_lock_flag),
 	    cmocka_unit_test(attach_to_another_version),
+	    cmocka_unit_test(attach_to_the_cluster_that_is_meant),
 	    cmocka_unit_test(attach_refused),
 	    cmocka_unit_test(attach_foreign_header),
 	    cmocka_unit_test(attach_snapshot),

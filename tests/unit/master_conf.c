@@ -451,6 +451,56 @@ static void test_dial_words(void **state)
 	unsetenv("NOTIFY_SOCKET");
 }
 
+static void follow(struct trial *t, const char *targets)
+{
+	struct target_list list;
+	char why[256];
+
+	assert_int_equal(target_parse_list(targets, &list, why, sizeof why), 0);
+	trial_follow(t, &list);
+	memset(&list, 0xee, sizeof list); /* it is the trial's own */
+}
+
+static void on_turn(const struct trial *t, const char *target)
+{
+	assert_non_null(trial_target(t));
+	assert_string_equal(trial_target(t)->text, target);
+}
+
+static void test_trial_of_a_list_that_changes(void **state)
+{
+	struct target_list list;
+	struct trial t;
+	char text[512];
+
+	(void)state;
+	assert_int_equal(target_parse_list("10.0.0.1", &list, text, sizeof text), 0);
+	trial_begin(&t, &list);
+	/* a longer one: behind the one that failed it goes on */
+	trial_failed(&t, "it is dead");
+	follow(&t, "10.0.0.1,10.0.0.2,[fd00::3],10.0.0.4");
+	on_turn(&t, "10.0.0.2:7000");
+	trial_failed(&t, "it lies");
+	on_turn(&t, "[fd00::3]:7000");
+	/* one that is new before those that were tried has to wait; words stay with their target */
+	follow(&t, "10.0.0.1,10.0.0.9,10.0.0.2,10.0.0.4,[fd00:0::3]:7000");
+	on_turn(&t, "10.0.0.4:7000");
+	trial_describe(&t, text, sizeof text);
+	assert_string_equal(text,
+	    "10.0.0.1:7000: it is dead; 10.0.0.9:7000: no answer in time; 10.0.0.2:7000: it lies; "
+	    "10.0.0.4:7000: no answer in time; [fd00:0::3]:7000: no answer in time");
+	/* those that have left leave no gap */
+	trial_failed(&t, "no");
+	follow(&t, "10.0.0.1,[fd00::3]");
+	on_turn(&t, "[fd00::3]:7000");
+	trial_failed(&t, "no");
+	follow(&t, "10.0.0.1,[fd00::3]");
+	assert_null(trial_target(&t));
+	/* none of it was tried */
+	follow(&t, "10.9.9.9,unix:/run/x");
+	on_turn(&t, "10.9.9.9:7000");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +517,7 @@ int main(void)
 	    cmocka_unit_test(test_too_many_targets),
 	    cmocka_unit_test(test_trial),
 	    cmocka_unit_test(test_dial_words),
+	    cmocka_unit_test(test_trial_of_a_list_that_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,12 +87,14 @@ static bool permitted(const char *targets, const char *nodes, const char *addres
 {
 	struct target t = target_of(address);
 	struct conf c = {.nodes_given = nodes != NULL};
+	struct target_list list;
+	const struct master m = {.conf = &c, .targets = &list};
 	char why[256];
 
-	assert_int_equal(target_parse_list(targets, &c.targets, why, sizeof why), 0);
+	assert_int_equal(target_parse_list(targets, &list, why, sizeof why), 0);
 	if (nodes)
 		assert_int_equal(prefix_parse_list(nodes, &c.nodes, why, sizeof why), 0);
-	return nodes_permitted(&c, &t);
+	return nodes_permitted(&m, &t);
 }
 
 static void test_permitted(void **state)
@@ -115,6 +117,9 @@ static void test_permitted(void **state)
 	assert_true(permitted("10.0.0.1:7000", "10.0.0.0/8", "10.9.9.9:22"));
 	assert_false(permitted("10.0.0.1:7000", "10.1.0.0/16", "10.0.0.2:7000"));
 	assert_false(permitted("10.0.0.1:7000", "none", "10.0.0.2:7000"));
+	/* IPv4 in the clothes of IPv6 evades no prefix */
+	assert_false(permitted("[fd00::1]:7000", "::/0", "[::ffff:10.0.0.2]:7000"));
+	assert_false(permitted("[::ffff:10.0.0.1]:7000", NULL, "[::ffff:10.9.9.9]:7000"));
 	/* and never a socket of this host */
 	assert_false(permitted("10.0.0.1:7000", "0.0.0.0/0", "unix:/run/x"));
 	assert_false(permitted("10.0.0.1:7000", "0.0.0.0/0", "lamb:/srv"));

@@ -7,6 +7,7 @@
 
 #include "master/cluster.h"
 #include "master/command.h"
+#include "master/discover.h"
 #include "master/front.h"
 #include "master/locks.h"
 #include "master/past.h"
@@ -46,6 +47,7 @@ static void make_master(struct master *m, struct conf *c)
 	STAILQ_INIT(&m->failovers);
 	m->base = event_base_new();
 	assert_non_null(m->base);
+	assert_int_equal(discover_open(m), 0);
 	assert_int_equal(cluster_open(m), 0);
 }
 
@@ -128,6 +130,7 @@ static void forget_master(struct master *m)
 	status_forget_all(m);
 	command_forget_results(m);
 	cluster_close(m);
+	discover_close(m);
 	event_base_free(m->base);
 }
 
@@ -221,6 +224,34 @@ static void all_of_it_comes_back(void **state)
 	assert_true(r->unfinished);
 	assert_int_equal(r->vid, 0x123);
 	end(p);
+}
+
+/* Members that were learnt are targets of the next one, unless it is not to have any. */
+static void members_come_back(void **state)
+{
+	static const struct msg_members told = {.cluster_ctime = 77, .first = 1, .last = 1};
+
+	(void)state;
+	for (unsigned on = 0; on < 2; on++) {
+		struct pair *p = begin();
+		const struct target_list *targets;
+		struct state_tree tree;
+		char why[SENTENCE_MAX], *text;
+
+		p->old.discover = on;
+		discover_take(&p->old, &told, "10.0.0.2:7000,10.0.0.3:7000");
+		text = written(p, &tree);
+		assert_int_equal(state_take(&p->new, text, &p->bundle, why, sizeof why), 0);
+		free(text);
+		assert_int_equal(p->new.discover, on);
+		targets = discover_targets(&p->new);
+		assert_int_equal(targets->count, on ? 3 : 1);
+		if (on) {
+			assert_string_equal(targets->targets[2].text, "10.0.0.3:7000");
+			assert_int_equal(targets->targets[2].cluster_ctime, 77);
+		}
+		end(p);
+	}
 }
 
 /* A connection that nobody kept says nothing, and never ends. */
@@ -374,6 +405,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(all_of_it_comes_back),
+	    cmocka_unit_test(members_come_back),
 	    cmocka_unit_test(a_lost_connection_is_no_evidence),
 	    cmocka_unit_test(a_volume_without_its_device_was_detached),
 	    cmocka_unit_test(a_lock_alone_is_released),

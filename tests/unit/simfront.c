@@ -136,7 +136,7 @@ void front_open(struct front *f, struct sim *sim)
 void front_start(struct front *f, const char *name, const char *tag, uint32_t snap_id)
 {
 	struct serve_volume volume = {
-	    name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache, f->was.vid ? &f->was : NULL};
+	    name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache, &f->was};
 
 	f->is_ready = f->refused = f->ended = f->drained = f->handing_over = false;
 	f->serve = serve_open(&volume, &f->sim->daemon, &f->out, &f->in, &calls, f);
