@@ -290,8 +290,7 @@ static int start(struct master *m)
 	return 0;
 }
 
-/* Frees it, and closes the tree's device. */
-static void forget(struct master *m)
+void front_forget(struct master *m)
 {
 	close_device(m);
 	if (m->front && m->front->starting)
@@ -309,7 +308,7 @@ int front_remember(struct master *m, int device, const struct front_memory *memo
 	if (m->front)
 		m->front->starting = evtimer_new(m->base, on_mute, m);
 	if (!m->front || !m->front->starting) {
-		forget(m);
+		front_forget(m);
 		return -ENOMEM;
 	}
 	m->front->memory = *memory;
@@ -333,7 +332,7 @@ int front_start(struct master *m, int device)
 	if (!error)
 		error = front_start_next(m);
 	if (error && m->front)
-		forget(m);
+		front_forget(m);
 	return error;
 }
 

@@ -38,6 +38,9 @@ const struct front_memory *front_memory(const struct master *m);
  * on.  Then front_start_next() goes on.  Returns 0 or -errno. */
 int front_remember(struct master *m, int device, const struct front_memory *memory);
 
+/* None runs and none will: frees it, and closes the tree's device. */
+void front_forget(struct master *m);
+
 /* Starts the one after the last, which is dead: volumes go on with it.  Returns 0 or -errno. */
 int front_start_next(struct master *m);
 

@@ -125,6 +125,7 @@ static void forget_master(struct master *m)
 
 	while ((v = TAILQ_FIRST(&m->volumes)))
 		volume_free(v);
+	front_forget(m);
 	locks_forget_all(m);
 	past_forget_all(m);
 	status_forget_all(m);
