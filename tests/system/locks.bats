@@ -187,6 +187,8 @@ released() {
 @test "a lock that vanished with its cluster and is somebody else's now is not taken for ours" {
 	kill_lamb lamb
 	wait_until 10 grep -q 'volume one: generation 1 ended' "$sheepfs_log"
+	# it is refused meanwhile: who only met a broken connection does not take it for the cluster's restart
+	sleep 1
 	# too slow to be the first at the new one
 	kill -STOP "$sheepfs_pid"
 	start_lamb lamb
