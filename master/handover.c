@@ -102,7 +102,9 @@ void handover_turn(struct master *m)
 	struct handover *h = m->handover;
 	struct volume *v;
 
-	if (!h || h->over || h->turning)
+	/* an end that has begun meanwhile is the end; whoever waits for our place hears it from
+	 * that */
+	if (!h || h->over || h->turning || m->stop)
 		return;
 	h->turning = true; /* telling somebody may end somebody */
 	h->over = !step_commands(m) && !step_workers(m) && !step_front(m) && !step_others(m);

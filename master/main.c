@@ -162,6 +162,8 @@ static void on_job(int error, const char *job, void *arg)
 	bool restart = !strcmp(job, "restart") || !strcmp(job, "try-restart");
 
 	m->asking = NULL;
+	if (m->stop)
+		return; /* it was asked for once more, and nobody waited for this answer */
 	if (error)
 		log_warning("systemd does not tell which job runs, so this is the end: %s",
 		    strerror(-error));

@@ -34,11 +34,9 @@
 #define SERVING "serving"
 #define FRONT "front %d"
 #define WORD_MAX 300
-#define PEER_LIMIT 5000 /* milliseconds that a message may take */
-#define SERVE_LIMIT                                                                                \
-	45000            /* ... that the new one may take to serve: its lamb reads a store first   \
-			  */
-#define GIVE_LIMIT 60000 /* ... that the old one may take to end everything */
+#define PEER_LIMIT 5000   /* milliseconds that a message may take */
+#define SERVE_LIMIT 45000 /* until the new one serves: its lamb reads a store first */
+#define GIVE_LIMIT 60000  /* until the old one has ended everything */
 
 struct replace {
 	int listener;
@@ -127,7 +125,7 @@ static void go_on_ourselves(struct master *m, const char *why)
 	log_error("the sheepfs that was to take over, process %d, does not: %s; this one goes on",
 	    (int)r->pid, why);
 	forget_peer(r);
-	start_await_end(r->pid, NULL);
+	start_await_end(r->pid, "sheepfs");
 	start_await_end(r->front, "sheepfs-front");
 	if (handover_is_over(m))
 		go_on(m);
@@ -245,12 +243,13 @@ static void on_asked(evutil_socket_t listener, short what, void *arg)
 	const char *obstacle = handover_obstacle(m);
 	char word[WORD_MAX];
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	pid_t pid;
 
 	(void)what;
 	if (fd < 0)
 		return;
 	set_limits(fd, PEER_LIMIT);
-	if (!peer_is_root(fd, &r->pid) || hear(fd, word)) {
+	if (!peer_is_root(fd, &pid) || hear(fd, word)) {
 		close(fd);
 		return;
 	}
@@ -263,6 +262,7 @@ static void on_asked(evutil_socket_t listener, short what, void *arg)
 		return;
 	}
 	r->peer = fd;
+	r->pid = pid;
 	r->front = 0;
 	r->said = event_new(m->base, fd, EV_READ | EV_PERSIST, on_said, m);
 	if (!r->said || event_add(r->said, NULL) || say(fd, GO)) {

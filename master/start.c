@@ -125,7 +125,7 @@ void start_await_end(pid_t pid, const char *name)
 		return;
 	/* asked after the descriptor is there, so that it is the same one */
 	read_comm(pid, comm);
-	if (!name || !strncmp(comm, name, sizeof comm - 1)) {
+	if (!strncmp(comm, name, sizeof comm - 1)) {
 		reap_as(user_of(pid));
 		syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0);
 		reap_as(0);

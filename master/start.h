@@ -21,7 +21,8 @@ int start_resolve(const char *typed, char mountpoint[PATH_MAX], char *why, size_
 /* Nothing is mounted there, once dead mounts of ours are cleaned up. */
 int start_check_mountpoint(const char *mountpoint, char *why, size_t why_size);
 
-/* Comes back when that process, whose program is `name` (NULL: any), is dead, and sees to it. */
+/* Kills that process, if it is one that calls itself `name`, and comes back when it is dead, or
+ * after seconds with a line in the log. */
 void start_await_end(pid_t pid, const char *name);
 
 /* Room for many volumes: descriptors.  And for times when memory is short: locked memory, no

@@ -403,6 +403,7 @@ void state_close(struct master *m)
 {
 	if (!m->state)
 		return;
+	notify_drop(STATE_NAME);
 	close(m->state->fd);
 	free(m->state);
 	m->state = NULL;
@@ -841,7 +842,8 @@ static void sort_out(struct master *m)
 	}
 }
 
-int state_take(struct master *m, const char *text, struct bundle *b, char *why, size_t why_size)
+static int take_all(
+    struct master *m, const char *text, struct bundle *b, char *why, size_t why_size)
 {
 	struct reader r = {.m = m, .bundle = b};
 	char *copy = strdup(text), *rest = copy, *line;
@@ -860,6 +862,18 @@ int state_take(struct master *m, const char *text, struct bundle *b, char *why, 
 	}
 	sort_out(m);
 	return 0;
+}
+
+/* Nothing is saved before all of it is taken: should we die in here, another one takes it whole. */
+int state_take(struct master *m, const char *text, struct bundle *b, char *why, size_t why_size)
+{
+	struct state_file *file = m->state;
+	int error;
+
+	m->state = NULL;
+	error = take_all(m, text, b, why, why_size);
+	m->state = file;
+	return error;
 }
 
 /* ---- before anything is taken over ---- */

@@ -26,6 +26,8 @@ void state_device_name(char name[NOTIFY_NAME_MAX], uint32_t volume);
  * memory file of the sheepfs before us, owned from now on, or -1.  Returns 0 or -ENOMEM.
  */
 int state_open(struct master *m, int fd);
+
+/* The end, in order: nobody is to go on with it. */
 void state_close(struct master *m);
 
 /*
@@ -54,8 +56,8 @@ int state_read(int fd, char **text, struct state_tree *tree, char *why, size_t w
 /*
  * Fills a new master in from the text, with the descriptors of the bundle: volumes that are sought
  * anew, what detached ones left, locks, results of commands, knobs.  A volume without its device is
- * one that was detached; a connection that is missing is never settled by reading it.  Returns 0,
- * or -errno with a sentence in why.
+ * one that was detached; a connection that is missing is never settled by reading it.  Nothing is
+ * saved meanwhile.  Returns 0, or -errno with a sentence in why.
  */
 int state_take(struct master *m, const char *text, struct bundle *b, char *why, size_t why_size);
 

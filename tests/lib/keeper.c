@@ -224,7 +224,7 @@ static bool over(int status)
 	if (WIFSIGNALED(status))
 		printf("killed by signal %d\n", WTERMSIG(status));
 	else
-		printf("exited with %d\n", WEXITSTATUS(status));
+		printf("exited with %d, %u descriptors are kept\n", WEXITSTATUS(status), nr_kept);
 	end_the_rest();
 	return WIFSIGNALED(status) || WEXITSTATUS(status);
 }

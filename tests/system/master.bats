@@ -129,12 +129,86 @@ load_was_well() {
 	stop_is_the_end
 }
 
-# SIGTERM unmounts, and the keeper ends with it.
+# SIGTERM unmounts, the keeper ends with it, and nobody is left anything.
 stop_is_the_end() {
 	kill -TERM "$sheepfs_pid"
 	wait_until 20 gone "$keeper_pid"
-	tail -n 1 "$T/kept.out" | grep 'exited with 0'
+	same 'exited with 0, 0 descriptors are kept' "$(tail -n 1 "$T/kept.out")"
 	not_mounted "$mnt"
+}
+
+@test "one that dies while it takes over is followed by the next, and nothing is missing" {
+	local n pid
+	# a node of the same cluster, so that the state tells of members as well
+	lamb_store=a start_lamb b
+	start_kept "$here" --discover
+	wait_until 10 grep -q 'members of the cluster that are targets' "$sheepfs_log"
+	load_begins 20
+	for ((n = 0; n < 24; n++)); do
+		# the next one has a process at once; it serves some 30 ms later
+		pid=$(<"$T/kept/pid")
+		kill -KILL "$pid"
+		wait_until 5 another_process "$pid"
+		sleep "0.0$((n % 4))$((RANDOM % 10))"
+		[ $((n % 6)) != 5 ] || sleep 1
+	done
+	wait_until 20 tree_is_served
+	follow
+	load_was_well
+	same 2 "$(ls "$mnt/volume" | wc -l)"
+	run ! grep 'was not handed on' "$sheepfs_log"
+	detach one
+	detach two
+	stop_is_the_end
+}
+
+another_process() {
+	[ "$(<"$T/kept/pid")" != "$1" ]
+}
+
+tree_is_served() {
+	timeout 2 test -e "$T/mnt/vdi/mount"
+}
+
+@test "a lamb of ours dies with the master: the connections to it are kept all the same, as evidence" {
+	start_kept "lamb:$T/own"
+	here=lamb:$T/own
+	load_begins 8
+	for _ in 1 2 3; do
+		sleep 1
+		kill_master
+	done
+	load_was_well
+	went_on one 3
+	run ! grep 'was not handed on' "$sheepfs_log"
+	detach one
+	detach two
+	stop_is_the_end
+}
+
+@test "an end that comes during a handover is the end, for both" {
+	local pid
+	start_sheepfs "$here"
+	attached one 16M
+	fault a delay=new-vdi:3000
+	asked vdi/create 'new 16M'
+	sleep 0.3
+	"$sheepfs_program" -f -s "$here" --log "$T/new.log" --uids "$(uid_range)" --replace "$T/mnt" \
+		>"$T/new.out" 2>&1 3>&- </dev/null &
+	pid=$!
+	remember "$pid"
+	wait_until 5 grep -q 'takes over' "$sheepfs_log"
+	abort_connection "$(connection_of "$mnt")"
+	wait_until 20 gone "$sheepfs_pid"
+	wait_until 20 gone "$pid"
+	# in order, and not by a signal
+	exit_status=0
+	wait "$sheepfs_pid" || exit_status=$?
+	same 1 "$exit_status"
+	run ! wait "$pid"
+	contains "$(cat "$T/new.out")" 'did not hand it over'
+	not_mounted "$mnt"
+	fault a
 }
 
 @test "SIGTERM after a death unmounts everything" {

@@ -140,6 +140,31 @@ static void test_write(void **state)
 	fixture_silent(x->worker);
 }
 
+/* What the kernel copies to is there before: more of a slot only once it was used, and all of it
+ * arrives, whatever part of it went through the scratch. */
+static void test_write_grows_into_its_slot(void **state)
+{
+	static const struct {
+		uint32_t size, present; /* bytes; afterwards */
+	} steps[] = {{100, 4096}, {9000, 12288}, {5000, 12288}, {65536, 65536}};
+	struct fixture *x = *state;
+
+	fixture_volume(x, SIZE, false, 1);
+	for (unsigned i = 0; i < sizeof steps / sizeof *steps; i++) {
+		struct record_request r;
+
+		ask_write(x, 4096, steps[i].size, 'a' + (int)i);
+		r = worked(x);
+		assert_int_equal(r.slot, 0);
+		assert_int_equal(r.length, steps[i].size);
+		for (unsigned n = 0; n < steps[i].size; n++)
+			assert_int_equal(x->out[n], 'a' + i);
+		assert_int_equal(TAILQ_FIRST(&x->front.volumes)->present[0], steps[i].present);
+		answer(x, r.id, 0);
+		assert_int_equal(fixture_reply(x->device, NULL, NULL, NULL), 0);
+	}
+}
+
 static void test_flush_and_errors(void **state)
 {
 	struct fixture *x = *state;
@@ -662,6 +687,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_read),
 	    TEST(test_write),
+	    TEST(test_write_grows_into_its_slot),
 	    TEST(test_flush_and_errors),
 	    TEST(test_read_only),
 	    TEST(test_block_device),

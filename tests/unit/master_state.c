@@ -255,6 +255,39 @@ static void members_come_back(void **state)
 	}
 }
 
+/* It dies in the midst of it: what there was is what the next one finds. */
+static void nothing_is_saved_before_all_is_taken(void **state)
+{
+	struct pair *p = begin();
+	struct state_tree tree;
+	char why[SENTENCE_MAX], *text, *after;
+	int fd;
+
+	(void)state;
+	p->conf.discover = p->old.discover = p->new.discover = true;
+	discover_take(&p->old,
+	    &(struct msg_members){.cluster_ctime = 7, .first = true, .last = true},
+	    "10.0.0.2:7000");
+	add_volume(p, 1, &plain);
+	fd = state_write(&p->old);
+	assert_int_equal(state_read(fd, &text, &tree, why, sizeof why), 0);
+	assert_non_null(strstr(text, "\nmembers "));
+	assert_int_equal(state_open(&p->new, dup(fd)), 0);
+	assert_int_equal(state_take(&p->new, text, &p->bundle, why, sizeof why), 0);
+	assert_int_equal(state_read(fd, &after, &tree, why, sizeof why), 0);
+	assert_string_equal(after, text);
+	free(after);
+	/* but afterwards it is */
+	state_save(&p->new);
+	assert_int_equal(state_read(fd, &after, &tree, why, sizeof why), 0);
+	assert_non_null(strstr(after, "\nvolume 1 plain "));
+	free(after);
+	free(text);
+	close(fd);
+	state_close(&p->new);
+	end(p);
+}
+
 /* A connection that nobody kept says nothing, and never ends. */
 static void a_lost_connection_is_no_evidence(void **state)
 {
@@ -407,6 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(all_of_it_comes_back),
 	    cmocka_unit_test(members_come_back),
+	    cmocka_unit_test(nothing_is_saved_before_all_is_taken),
 	    cmocka_unit_test(a_lost_connection_is_no_evidence),
 	    cmocka_unit_test(a_volume_without_its_device_was_detached),
 	    cmocka_unit_test(a_lock_alone_is_released),
