@@ -21,6 +21,7 @@ enum exit_word {
 	EXIT_DAEMON_LIES = 78,    /* the daemon answered what no daemon may answer */
 	EXIT_VOLUME_CHANGED = 79, /* the VDI was snapshotted, rolled back, deleted or replaced */
 	EXIT_UNMOUNTED = 80,      /* front: the tree's connection ended by umount */
+	EXIT_DAEMON_STALLED = 81, /* the daemon answers and ends no I/O; another target does */
 };
 
 #endif

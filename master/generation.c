@@ -8,6 +8,7 @@
 #include "ipc/arena.h"
 #include "ipc/log.h"
 #include "master/attach.h"
+#include "master/compare.h"
 #include "master/detach.h"
 #include "master/master.h"
 #include "master/seek.h"
@@ -107,6 +108,7 @@ static void cancel_dials(struct generation *g)
 		dial_cancel(g->dials[i].dial);
 		g->dials[i].dial = NULL;
 	}
+	compare_end(g);
 }
 
 /* ---- what it says ---- */
@@ -183,6 +185,9 @@ static void on_message(struct msg *m, void *arg)
 	case MSG_DIAL:
 		for (uint32_t i = 0; i < m->body.dial.count; i++)
 			dial_one(g);
+		break;
+	case MSG_STALLED:
+		compare_begin(g, m->body.stalled.again);
 		break;
 	case MSG_DRAINED:
 		break;

@@ -41,6 +41,9 @@ struct generation {
 	unsigned nr_kept;
 	uint32_t epoch; /* the highest that its daemon showed */
 	struct generation_dial dials[GENERATION_DIALS_MAX];
+	struct dial *comparing; /* compare.c's, as the next two */
+	struct target other;    /* that its daemon is, or was, compared with */
+	unsigned compared;      /* how many were */
 	bool is_ready;
 	uint64_t since;                  /* milliseconds: when it was ready */
 	struct msg_ready ready;          /* what it said, once is_ready */

@@ -129,8 +129,9 @@ static void try_later(struct volume *v, unsigned milliseconds)
 	event_add(v->pause, &pause);
 }
 
-/* Nothing came of it; what now? */
-static void choose(struct volume *v, const struct policy_event *e, const char *words)
+/* Nothing came of it; what now?  better: a target that is known to do better; NULL: none is. */
+static void choose(
+    struct volume *v, const struct policy_event *e, const char *words, const struct target *better)
 {
 	struct policy_choice choice = policy_choose(e, &v->history);
 
@@ -140,6 +141,8 @@ static void choose(struct volume *v, const struct policy_event *e, const char *w
 	if (choice.next_target) {
 		trial_failed(v->trial, words);
 		trial_follow(v->trial, discover_targets(v->master));
+		if (better)
+			trial_go_to(v->trial, better);
 		if (!trial_target(v->trial))
 			trial_again(v->trial);
 	}
@@ -166,7 +169,7 @@ static void no_daemon(struct volume *v, const char *why)
 {
 	const struct policy_event e = {.cause = POLICY_DAEMON, .targets = v->trial->list.count};
 
-	choose(v, &e, why);
+	choose(v, &e, why, NULL);
 }
 
 static void on_dialled(int fd, void *arg)
@@ -244,7 +247,7 @@ static enum policy_cause cause_of(const struct generation *g)
 	if (g->refused == -ESTALE)
 		return POLICY_STRANGER;
 	if (g->refused || exited_with(g, EXIT_DAEMON_LOST) || exited_with(g, EXIT_DAEMON_MUTE) ||
-	    exited_with(g, EXIT_DAEMON_LIES))
+	    exited_with(g, EXIT_DAEMON_LIES) || exited_with(g, EXIT_DAEMON_STALLED))
 		return POLICY_DAEMON;
 	if (exited_with(g, EXIT_VOLUME_CHANGED))
 		return POLICY_CHANGED;
@@ -291,7 +294,7 @@ void seek_after(struct volume *v, const char *words)
 		log_warning("volume %s: generation %u ended: %s; its callers wait for the next one",
 		    v->shown, g->number, words);
 	}
-	choose(v, &e, words);
+	choose(v, &e, words, exited_with(g, EXIT_DAEMON_STALLED) ? &g->other : NULL);
 }
 
 void seek_elsewhere(struct volume *v)

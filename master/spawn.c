@@ -123,6 +123,8 @@ static const struct {
     {EXIT_REFUSED, "it could not serve"},
     {EXIT_DAEMON_LOST, "the connection to the daemon was lost"},
     {EXIT_DAEMON_MUTE, "the daemon does not answer any more"},
+    {EXIT_DAEMON_STALLED,
+	"the daemon answers, but has done no I/O for a minute, and another target does"},
     {EXIT_DAEMON_LIES, "the daemon answered what no daemon may answer"},
     {EXIT_VOLUME_CHANGED, "the volume was snapshotted, rolled back, resized or deleted by somebody "
 			  "else"},

@@ -240,6 +240,13 @@ void trial_follow(struct trial *t, const struct target_list *list)
 	}
 }
 
+void trial_go_to(struct trial *t, const struct target *target)
+{
+	for (unsigned i = 0; i < t->list.count; i++)
+		if (target_is_same(&t->list.targets[i], target))
+			t->at = i;
+}
+
 void trial_again(struct trial *t)
 {
 	t->at = 0;

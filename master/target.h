@@ -66,6 +66,9 @@ void trial_failed(struct trial *t, const char *why);
 /* There is another list: what was tried of it stays tried, and the walk goes on behind that. */
 void trial_follow(struct trial *t, const struct target_list *list);
 
+/* It is this target's turn, if it is listed. */
+void trial_go_to(struct trial *t, const struct target *target);
+
 /* From the first target again; errors stay. */
 void trial_again(struct trial *t);
 

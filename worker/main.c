@@ -41,6 +41,10 @@
 #define SETTLE_SERVER                                                                              \
 	3000 /* ... when it is of this very daemon: has the cluster lost its locks?                \
 	      */
+#define IO_LIMIT                                                                                   \
+	55000 /* milliseconds without any I/O until the daemon is asked for a READ; 5 s later      \
+	       * (sheep.h) others are                                                              \
+	       */
 #define LARGE_MEMORY (128 * 1024) /* from here on what is freed goes back to the system */
 
 struct worker {
@@ -59,7 +63,8 @@ struct worker {
 	bool draining;
 	struct cluster *cluster;
 	uint64_t cluster_ctime;   /* of the cluster that it must be; 0: any */
-	struct node_links *nodes; /* the cluster worker's */
+	struct node_links *nodes; /* other daemons, for a moment */
+	uint64_t compared;        /* the number of the latest, a volume's */
 	struct serve *serve;
 	struct serve_volume what;
 	struct vdi_identity was;
@@ -147,7 +152,14 @@ static void on_epoch(void *arg, uint32_t epoch)
 		send_epoch(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
 }
 
-static const struct sheep_calls sheep_calls = {on_lost, on_epoch};
+static void on_stalled(void *arg)
+{
+	struct worker *w = arg;
+
+	serve_stalled(w->serve);
+}
+
+static const struct sheep_calls sheep_calls = {on_lost, on_epoch, on_stalled};
 
 static void on_drained(void *arg)
 {
@@ -200,6 +212,7 @@ static void on_ready(void *arg, const struct msg_ready *ready, const char *sente
 
 	w->ready = true;
 	sheep_watch(w->sheep, SHEEP_WITNESSED);
+	sheep_watch_io(w->sheep, IO_LIMIT);
 	send_ready(w->master, w->volume, w->generation, ready, sentence,
 	    strnlen(sentence, SENTENCE_MAX), NULL);
 	if (w->draining)
@@ -242,8 +255,23 @@ static void on_try_again(evutil_socket_t fd, short what, void *arg)
 	serve_try_again(w->serve);
 }
 
+static void on_compare_wanted(void *arg, bool again)
+{
+	struct worker *w = arg;
+	const struct msg_stalled payload = {.again = again};
+
+	send_stalled(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
+static void on_compared(void *arg)
+{
+	struct worker *w = arg;
+
+	nodes_hang_up(w->nodes, w->compared);
+}
+
 static const struct serve_calls serve_calls = {on_answer, on_locked, on_identified, on_ready,
-    on_refused, on_ended, on_drained, on_later, on_order_answer};
+    on_refused, on_ended, on_drained, on_later, on_order_answer, on_compare_wanted, on_compared};
 
 /* ---- what the cluster worker tells ---- */
 
@@ -330,7 +358,10 @@ static void on_node_failed(void *arg, uint64_t number, const char *why)
 {
 	struct worker *w = arg;
 
-	cluster_node_failed(w->cluster, number, why);
+	if (w->cluster)
+		cluster_node_failed(w->cluster, number, why);
+	else
+		serve_compare_lost(w->serve, why);
 }
 
 static const struct nodes_calls nodes_calls = {on_node_failed};
@@ -464,6 +495,17 @@ static void take_node(struct worker *w, struct msg *m)
 		cluster_node_failed(w->cluster, number, "too many nodes are asked at once");
 }
 
+static void take_other(struct worker *w, struct msg *m)
+{
+	struct daemon *other;
+
+	if (!serve_wants_comparison(w->serve))
+		return;
+	other = nodes_add(w->nodes, ++w->compared, msg_take_fd(m, 0), (const char *)m->tail);
+	if (other)
+		serve_compare(w->serve, other);
+}
+
 static void drain(struct worker *w, bool keep)
 {
 	w->draining = true;
@@ -523,6 +565,8 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		settle_fence(w->settle, (const char *)m->tail);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
+	else if (m->id == MSG_COMPARE)
+		take_other(w, m);
 	else if (m->id == MSG_LEARN)
 		cluster_learn(w->cluster, m->body.learn.number);
 	else if (m->id == MSG_NODE)
@@ -636,9 +680,10 @@ static void start_volume(struct worker *w, struct msg *m)
 	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
 	w->settle =
 	    settle_open(w->base, sheep_daemon(w->sheep), start->fence_timeout, &settle_calls, w);
+	w->nodes = nodes_open(w->base, &nodes_calls, w);
 	w->serve = serve_open(&w->what, sheep_daemon(w->sheep), &w->out, &w->in, &serve_calls, w);
 	if (!w->front || !w->answers_due || !w->try_again || !w->settle_first || !w->settle ||
-	    !w->serve)
+	    !w->nodes || !w->serve)
 		fatal("no memory for the volume");
 }
 

@@ -45,7 +45,7 @@ static void on_lost(void *arg, enum exit_word word, const char *why)
 		l->all->calls->failed(l->all->arg, l->number, why);
 }
 
-static const struct sheep_calls sheep_calls = {on_lost, NULL};
+static const struct sheep_calls sheep_calls = {.lost = on_lost};
 
 static void on_expiry(evutil_socket_t fd, short what, void *arg)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Connections of the cluster worker to other nodes than its daemon: each for one question and for
- * a moment.
+ * Connections to other nodes than a worker's daemon: each for one question and for a moment.
  *
- * Owns them from the master's word to the end of the table that asked.
+ * Owns them from the master's word until whoever asked needs them no more: a table (nodelist.h), or
+ * the comparison of two daemons (compare.h).
  */
 #ifndef SHEEPFS_WORKER_NODES_H
 #define SHEEPFS_WORKER_NODES_H

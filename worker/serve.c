@@ -10,6 +10,7 @@
 
 #include "ipc/log.h"
 #include "worker/admission.h"
+#include "worker/compare.h"
 #include "worker/format.h"
 #include "worker/piece.h"
 #include "worker/successor.h"
@@ -42,6 +43,7 @@ struct serve {
 	struct pieces *pieces;
 	struct queue queue;
 	struct admission admission;
+	struct compare compare;
 	/* a snapshot: while it is wanted or under way, writes are held */
 	bool pausing;
 	unsigned writes;          /* begun, and not finished */
@@ -472,6 +474,54 @@ static void on_admission_failed(void *arg, enum exit_word word, const char *why)
 		end(s, word, "%s", why);
 }
 
+/* ---- a daemon that ends no I/O ---- */
+
+static void on_compare_wanted(void *arg, bool again)
+{
+	struct serve *s = arg;
+
+	s->calls->stalled(s->arg, again);
+}
+
+static void on_compared(void *arg)
+{
+	struct serve *s = arg;
+
+	s->calls->compared(s->arg);
+}
+
+static void on_better(void *arg)
+{
+	end(arg, EXIT_DAEMON_STALLED, "the daemon ends no I/O, and another one reads the volume");
+}
+
+/* Not one that leaves, nor amid a snapshot, which changes the vid. */
+static bool may_compare(const struct serve *s)
+{
+	return s->state == SERVING && !s->draining && !s->successor.active;
+}
+
+void serve_stalled(struct serve *s)
+{
+	if (may_compare(s))
+		compare_begin(&s->compare);
+}
+
+bool serve_wants_comparison(const struct serve *s)
+{
+	return may_compare(s) && compare_is_wanted(&s->compare);
+}
+
+void serve_compare(struct serve *s, struct daemon *other)
+{
+	compare_with(&s->compare, other);
+}
+
+void serve_compare_lost(struct serve *s, const char *why)
+{
+	compare_lost(&s->compare, why);
+}
+
 static const struct inode_calls inode_calls = {on_loaded, on_confirmed, on_moved, on_failed};
 
 static void on_done(void *arg, void *request, int error)
@@ -629,6 +679,11 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
 	    .daemon = daemon,
 	    .failed = on_admission_failed,
 	    .quiet = on_quiet,
+	    .arg = s};
+	s->compare = (struct compare){.vdi = &s->vdi,
+	    .wanted = on_compare_wanted,
+	    .compared = on_compared,
+	    .better = on_better,
 	    .arg = s};
 	if (!vdi_init(&s->vdi, volume->name, volume->tag, volume->snap_id, volume->was, daemon,
 		&vdi_calls, s) ||

@@ -34,6 +34,7 @@ struct serve_calls {
 	 * is for the next generation to find out (rule 7).  EXIT_DAEMON_LIES: a connection
 	 * leads to another cluster.  EXIT_DAEMON_LOST: an index write or a barrier failed, so that
 	 * only a new generation, which reads the index afresh, can know what it holds.
+	 * EXIT_DAEMON_STALLED: the daemon ends no I/O, and another one would.
 	 */
 	void (*ended)(void *arg, enum exit_word word, const char *why);
 	void (*drained)(void *arg);
@@ -41,6 +42,11 @@ struct serve_calls {
 	void (*later)(void *arg);
 	/* How serve_snapshot() ended: 0 or -errno. */
 	void (*snapshotted)(void *arg, uint64_t number, int error, const char *sentence);
+	/* serve_compare() with another daemon is wanted; again: so it was told before, and nothing
+	 * has changed. */
+	void (*stalled)(void *arg, bool again);
+	/* The other daemon is not needed any more. */
+	void (*compared)(void *arg);
 };
 
 struct serve_volume {
@@ -106,6 +112,18 @@ void serve_drain(struct serve *s);
 
 /* Asks again for what the cluster could not do when later() was told. */
 void serve_try_again(struct serve *s);
+
+/* The daemon answers, but ends no object I/O (sheep.h): whether it is the one to blame is found out
+ * (compare.h). */
+void serve_stalled(struct serve *s);
+
+/* Is another daemon of use now, to compare ours with?  Then it may be given; compared() follows, or
+ * ended(). */
+bool serve_wants_comparison(const struct serve *s);
+void serve_compare(struct serve *s, struct daemon *other);
+
+/* That one is lost, and completes no calls. */
+void serve_compare_lost(struct serve *s, const char *why);
 
 /*
  * Another generation goes on: what the daemon was sent is finished, and answered where that answers

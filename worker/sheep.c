@@ -64,6 +64,9 @@ struct sheep {
 	struct event *tick;
 	enum sheep_patience patience;
 	uint64_t watched_since; /* milliseconds */
+	uint64_t io_limit;      /* milliseconds; 0: none */
+	uint64_t io_ended;      /* milliseconds: when object I/O last did */
+	uint64_t stall_told;    /* milliseconds */
 	bool over;              /* lost() was called: nothing completes any more */
 	struct slot *chunks[CHUNKS_MAX];
 	uint32_t nr_slots;
@@ -142,6 +145,11 @@ static struct call *on_find(void *arg, unsigned number, uint32_t id)
 
 /* ---- what connections tell ---- */
 
+static bool is_io(const struct call *call)
+{
+	return call->req.opcode <= SD_OP_DISCARD_OBJ;
+}
+
 static void on_answered(void *arg, unsigned number, struct call *call)
 {
 	struct sheep *s = arg;
@@ -152,6 +160,8 @@ static void on_answered(void *arg, unsigned number, struct call *call)
 	load->calls--;
 	if (number != WITNESS)
 		s->daemon.in_flight--;
+	if (is_io(call))
+		s->io_ended = connection_now();
 	if (call->rsp.epoch > s->epoch && s->calls->epoch) {
 		s->epoch = call->rsp.epoch;
 		s->calls->epoch(s->arg, s->epoch);
@@ -305,12 +315,14 @@ static uint64_t silent_since(const struct sheep *s)
 	return since;
 }
 
-static bool oldest_is_overdue(struct sheep *s, uint64_t now)
+/* Has a call been in flight for so long? */
+static bool any_waits(struct sheep *s, uint64_t now, uint64_t limit, bool io)
 {
 	for (uint32_t i = 0; i < s->nr_slots; i++) {
 		struct slot *slot = slot_at(s, i);
 
-		if (slot->call && slot->connection != WITNESS && now - slot->since >= OVERDUE)
+		if (slot->call && slot->connection != WITNESS && now - slot->since >= limit &&
+		    (!io || is_io(slot->call)))
 			return true;
 	}
 	return false;
@@ -327,12 +339,21 @@ static void look_with_witness(struct sheep *s, uint64_t now)
 		    connection_address(s->witness.connection), (OVERDUE + PROBE_WAIT) / 1000);
 		on_failed(s, EXIT_DAEMON_MUTE, why);
 	} else if (!s->probing && s->daemon.in_flight && now - silent_since(s) >= OVERDUE &&
-		   oldest_is_overdue(s, now)) {
+		   any_waits(s, now, OVERDUE, false)) {
 		s->probing = true;
 		s->probed_since = now;
 		call_init(&s->probe, SD_OP_GET_CLUSTER_DEFAULT, LANE_WITNESS, on_probe, s);
 		on_submit(&s->daemon, &s->probe);
 	}
+}
+
+static void look_at_io(struct sheep *s, uint64_t now)
+{
+	if (!s->io_limit || now - later(s->watched_since, s->io_ended) < s->io_limit ||
+	    now - s->stall_told < OVERDUE || !any_waits(s, now, s->io_limit, true))
+		return;
+	s->stall_told = now;
+	s->calls->stalled(s->arg);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -345,6 +366,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		look_strictly(s, connection_now());
 	else if (s->witness.connection)
 		look_with_witness(s, connection_now());
+	if (s->patience == SHEEP_WITNESSED && !s->over)
+		look_at_io(s, connection_now());
 	/* an idle one is not woken for nothing; the next call sets it again */
 	if (!s->over && !s->daemon.in_flight && !s->probing)
 		event_del(s->tick);
@@ -369,6 +392,11 @@ void sheep_watch(struct sheep *s, enum sheep_patience patience)
 		event_del(s->tick);
 	else
 		set_tick(s);
+}
+
+void sheep_watch_io(struct sheep *s, unsigned milliseconds)
+{
+	s->io_limit = milliseconds;
 }
 
 /* ---- from birth to end ---- */

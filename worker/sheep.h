@@ -97,6 +97,8 @@ struct sheep_calls {
 	void (*lost)(void *arg, enum exit_word word, const char *why);
 	/* May be NULL: the daemon has shown this epoch, the highest so far. */
 	void (*epoch)(void *arg, uint32_t epoch);
+	/* May be NULL: see sheep_watch_io(). */
+	void (*stalled)(void *arg);
 };
 
 struct sheep;
@@ -125,6 +127,11 @@ enum sheep_patience {
 };
 
 void sheep_watch(struct sheep *s, enum sheep_patience patience);
+
+/* From now on, while it is SHEEP_WITNESSED: stalled() is told when object I/O is in flight for
+ * `milliseconds` and none has ended in that time, though the daemon is not mute; and again every 5
+ * s as long as that lasts. */
+void sheep_watch_io(struct sheep *s, unsigned milliseconds);
 
 /* Calls in flight, and the largest number that were at once, for the debug log and tests. */
 unsigned sheep_in_flight(const struct sheep *s);

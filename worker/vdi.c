@@ -461,7 +461,7 @@ static void prove_submit(struct vdi_proof *p)
 {
 	p->call.lane = p->lane;
 	p->call.connection = p->connection;
-	daemon_submit(p->vdi->daemon, &p->call);
+	daemon_submit(p->daemon ? p->daemon : p->vdi->daemon, &p->call);
 }
 
 static void conclude(struct vdi_proof *p, enum vdi_verdict verdict, enum exit_word word,

@@ -136,10 +136,11 @@ enum vdi_verdict {
 	VDI_UNKNOWN, /* the daemon did not tell */
 };
 
-/* One question to the daemon: is this still our cluster and our VDI?  Fields above the line are
+/* One question to a daemon: is this still our cluster and our VDI?  Fields above the line are
  * the caller's; the memory stays until done(). */
 struct vdi_proof {
 	const struct vdi *vdi;
+	struct daemon *daemon; /* who is asked; NULL: the volume's own */
 	enum lane lane;
 	unsigned connection; /* for LANE_NEW */
 	bool by_name;        /* also: does the name still lead to our vid?  LANE_CONTROL only */

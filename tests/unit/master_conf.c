@@ -496,6 +496,14 @@ static void test_trial_of_a_list_that_changes(void **state)
 	trial_failed(&t, "no");
 	follow(&t, "10.0.0.1,[fd00::3]");
 	assert_null(trial_target(&t));
+	/* whoever knows better says so */
+	follow(&t, "10.0.0.1,[fd00::3],10.0.0.5,10.0.0.6");
+	on_turn(&t, "10.0.0.5:7000");
+	list.targets[0] = t.list.targets[3];
+	trial_go_to(&t, &list.targets[0]);
+	on_turn(&t, "10.0.0.6:7000");
+	trial_go_to(&t, &(const struct target){.text = ""});
+	on_turn(&t, "10.0.0.6:7000");
 	/* none of it was tried */
 	follow(&t, "10.9.9.9,unix:/run/x");
 	on_turn(&t, "10.9.9.9:7000");

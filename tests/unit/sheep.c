@@ -25,7 +25,7 @@ struct rig {
 	struct daemon *daemon;
 	int peers[PEERS]; /* the daemon's ends, blocking */
 	unsigned nr_peers;
-	unsigned losses;
+	unsigned losses, stalls;
 	enum exit_word word;
 	char why[512];
 	bool submitting;
@@ -50,7 +50,12 @@ static void on_lost(void *arg, enum exit_word word, const char *why)
 	snprintf(r->why, sizeof r->why, "%s", why);
 }
 
-static const struct sheep_calls sheep_calls = {on_lost, NULL};
+static void on_stalled(void *arg)
+{
+	((struct rig *)arg)->stalls++;
+}
+
+static const struct sheep_calls sheep_calls = {.lost = on_lost, .stalled = on_stalled};
 
 static void connect_peer(struct rig *r)
 {
@@ -777,6 +782,75 @@ static void test_mute(void **state)
 	assert_true(waited > 4.5 && waited < 7.5);
 }
 
+/* So long the witness is answered, and nothing else. */
+static void live_on(struct rig *r, unsigned milliseconds, int witness)
+{
+	const struct timeval step = {0, 50000};
+
+	for (unsigned n = 0; n < milliseconds / 50; n++) {
+		struct pollfd p = {.fd = witness, .events = POLLIN};
+		struct sd_req req;
+		struct sd_rsp rsp;
+
+		event_base_loopexit(r->base, &step);
+		event_base_dispatch(r->base);
+		if (poll(&p, 1, 0) != 1)
+			continue;
+		assert_int_equal(recv(witness, &req, sizeof req, 0), sizeof req);
+		rsp = answer_to(&req, 0);
+		assert_int_equal(send(witness, &rsp, sizeof rsp, MSG_NOSIGNAL), sizeof rsp);
+	}
+}
+
+/* It answers its witness and names, and ends no object I/O. */
+static void test_stall(void **state)
+{
+	struct rig *r = *state;
+	struct told t[2], name;
+	struct sd_req req;
+	struct sd_rsp rsp;
+	int witness[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, witness), 0);
+	assert_int_equal(sheep_add_witness(r->sheep, witness[0], "witness"), 0);
+	sheep_watch(r->sheep, SHEEP_WITNESSED);
+	sheep_watch_io(r->sheep, 1500);
+	/* nothing is asked: nothing stalls */
+	live_on(r, 2000, witness[1]);
+	assert_int_equal(r->stalls, 0);
+	for (unsigned i = 0; i < 2; i++)
+		read_of(&t[i], r, LANE_DATA, 0, NULL, 0);
+	turn(r);
+	req = peer_request(r, 0);
+	peer_request(r, 0);
+	live_on(r, 1000, witness[1]);
+	assert_int_equal(r->stalls, 0);
+	/* one of them ends: it is slow, and goes on */
+	rsp = answer_to(&req, 0);
+	peer_say(r, 0, &rsp, sizeof rsp);
+	live_on(r, 1000, witness[1]);
+	assert_int_equal(t[0].done, 1);
+	assert_int_equal(r->stalls, 0);
+	/* that a name is found is no I/O */
+	memset(&name, 0, sizeof name);
+	call_init(&name.call, SD_OP_GET_CLUSTER_DEFAULT, LANE_CONTROL, on_done, &name);
+	submit(r, &name.call);
+	turn(r);
+	req = peer_request(r, 0);
+	rsp = answer_to(&req, 0);
+	peer_say(r, 0, &rsp, sizeof rsp);
+	live_on(r, 1500, witness[1]);
+	assert_int_equal(name.done, 2);
+	assert_int_equal(r->stalls, 1);
+	/* again, but not at once; and it is not lost by that */
+	live_on(r, 4000, witness[1]);
+	assert_int_equal(r->stalls, 1);
+	live_on(r, 2500, witness[1]);
+	assert_int_equal(r->stalls, 2);
+	assert_int_equal(r->losses, 0);
+	close(witness[1]);
+}
+
 static void test_results(void **state)
 {
 	(void)state;
@@ -814,6 +888,7 @@ int main(void)
 	    TEST(test_end_behind_answer),
 	    TEST(test_end_before_submit),
 	    TEST(test_mute),
+	    TEST(test_stall),
 	    cmocka_unit_test(test_results),
 	};
 

@@ -113,8 +113,21 @@ static void on_later(void *arg)
 	((struct front *)arg)->laters++;
 }
 
+static void on_stalled(void *arg, bool again)
+{
+	struct front *f = arg;
+
+	assert_int_equal(again, f->stalls > 0);
+	f->stalls++;
+}
+
+static void on_compared(void *arg)
+{
+	((struct front *)arg)->comparisons++;
+}
+
 static const struct serve_calls calls = {on_answer, on_locked, on_identified, on_ready, on_refused,
-    on_ended, on_drained, on_later, on_snapshotted};
+    on_ended, on_drained, on_later, on_snapshotted, on_stalled, on_compared};
 
 static void arena_make(struct arena *a)
 {

@@ -43,7 +43,8 @@ struct front {
 	int snapshot_error;
 	int error; /* of the latest answer */
 	struct msg_ready ready;
-	unsigned laters; /* how often it asked to be told to try again */
+	unsigned stalls, comparisons; /* that were wanted; that were over */
+	unsigned laters;              /* how often it asked to be told to try again */
 	bool is_ready, refused, elsewhere, ended, drained;
 	enum exit_word word;
 	int refusal;
