@@ -8,9 +8,9 @@
 #include "ipc/arena.h"
 #include "ipc/log.h"
 #include "master/attach.h"
-#include "master/compare.h"
 #include "master/detach.h"
 #include "master/master.h"
+#include "master/other.h"
 #include "master/seek.h"
 #include "master/snapshot.h"
 #include "master/state.h"
@@ -108,7 +108,7 @@ static void cancel_dials(struct generation *g)
 		dial_cancel(g->dials[i].dial);
 		g->dials[i].dial = NULL;
 	}
-	compare_end(g);
+	other_end(g);
 }
 
 /* ---- what it says ---- */
@@ -187,7 +187,10 @@ static void on_message(struct msg *m, void *arg)
 			dial_one(g);
 		break;
 	case MSG_STALLED:
-		compare_begin(g, m->body.stalled.again);
+		other_compare(g, m->body.stalled.again);
+		break;
+	case MSG_UNSURE:
+		other_visit(g, (const char *)m->tail);
 		break;
 	case MSG_DRAINED:
 		break;

@@ -29,6 +29,14 @@ struct generation_dial {
 	struct dial *dial; /* NULL: none */
 };
 
+/* Another target, to which its worker is, or was, given a connection. */
+struct generation_other {
+	struct generation *generation;
+	struct dial *dial; /* NULL: none is being made */
+	struct target target;
+	unsigned count; /* of how many that was the latest */
+};
+
 struct generation {
 	uint32_t number; /* counts from 1 for each volume */
 	struct volume *volume;
@@ -41,9 +49,7 @@ struct generation {
 	unsigned nr_kept;
 	uint32_t epoch; /* the highest that its daemon showed */
 	struct generation_dial dials[GENERATION_DIALS_MAX];
-	struct dial *comparing; /* compare.c's, as the next two */
-	struct target other;    /* that its daemon is, or was, compared with */
-	unsigned compared;      /* how many were */
+	struct generation_other compared, visited; /* other.c's */
 	bool is_ready;
 	uint64_t since;                  /* milliseconds: when it was ready */
 	struct msg_ready ready;          /* what it said, once is_ready */

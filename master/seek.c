@@ -294,7 +294,7 @@ void seek_after(struct volume *v, const char *words)
 		log_warning("volume %s: generation %u ended: %s; its callers wait for the next one",
 		    v->shown, g->number, words);
 	}
-	choose(v, &e, words, exited_with(g, EXIT_DAEMON_STALLED) ? &g->other : NULL);
+	choose(v, &e, words, exited_with(g, EXIT_DAEMON_STALLED) ? &g->compared.target : NULL);
 }
 
 void seek_elsewhere(struct volume *v)

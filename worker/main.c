@@ -62,9 +62,10 @@ struct worker {
 	bool ready;
 	bool draining;
 	struct cluster *cluster;
-	uint64_t cluster_ctime;   /* of the cluster that it must be; 0: any */
-	struct node_links *nodes; /* other daemons, for a moment */
-	uint64_t compared;        /* the number of the latest, a volume's */
+	uint64_t cluster_ctime;     /* of the cluster that it must be; 0: any */
+	struct node_links *nodes;   /* other daemons, for a moment */
+	uint64_t others;            /* how many a volume's worker was given */
+	uint64_t compared, visited; /* their numbers */
 	struct serve *serve;
 	struct serve_volume what;
 	struct vdi_identity was;
@@ -270,6 +271,21 @@ static void on_compared(void *arg)
 	nodes_hang_up(w->nodes, w->compared);
 }
 
+static void on_unsure(void *arg, const char *address)
+{
+	static const struct msg_unsure payload = {.pad = {0}};
+	struct worker *w = arg;
+
+	send_unsure(w->master, w->volume, w->generation, &payload, address, strlen(address), NULL);
+}
+
+static void on_visited(void *arg)
+{
+	struct worker *w = arg;
+
+	nodes_hang_up(w->nodes, w->visited);
+}
+
 static const struct serve_calls serve_calls = {on_answer, on_locked, on_identified, on_ready,
     on_refused, on_ended, on_drained, on_later, on_order_answer, on_compare_wanted, on_compared};
 
@@ -360,6 +376,8 @@ static void on_node_failed(void *arg, uint64_t number, const char *why)
 
 	if (w->cluster)
 		cluster_node_failed(w->cluster, number, why);
+	else if (number == w->visited)
+		settle_visit_lost(w->settle);
 	else
 		serve_compare_lost(w->serve, why);
 }
@@ -410,7 +428,7 @@ static void on_settled(void *arg, uint32_t past, bool died, const char *sentence
 		begin(w);
 }
 
-static const struct settle_calls settle_calls = {on_settled};
+static const struct settle_calls settle_calls = {on_settled, on_unsure, on_visited};
 
 /* What can be settled at once is settled before all else: then nothing has to wait for it later. */
 static void begin_soon(struct worker *w, const char *address)
@@ -497,13 +515,20 @@ static void take_node(struct worker *w, struct msg *m)
 
 static void take_other(struct worker *w, struct msg *m)
 {
+	const char *address = (const char *)m->tail;
+	bool visit = settle_wants(w->settle, address);
 	struct daemon *other;
 
-	if (!serve_wants_comparison(w->serve))
+	if (!visit && !serve_wants_comparison(w->serve))
 		return;
-	other = nodes_add(w->nodes, ++w->compared, msg_take_fd(m, 0), (const char *)m->tail);
-	if (other)
+	other = nodes_add(w->nodes, ++w->others, msg_take_fd(m, 0), address);
+	if (other && visit) {
+		w->visited = w->others;
+		settle_visit(w->settle, other, address);
+	} else if (other) {
+		w->compared = w->others;
 		serve_compare(w->serve, other);
+	}
 }
 
 static void drain(struct worker *w, bool keep)
@@ -565,7 +590,7 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		settle_fence(w->settle, (const char *)m->tail);
 	else if (m->id == MSG_RELEASE)
 		cluster_release(w->cluster, &m->body.release);
-	else if (m->id == MSG_COMPARE)
+	else if (m->id == MSG_OTHER)
 		take_other(w, m);
 	else if (m->id == MSG_LEARN)
 		cluster_learn(w->cluster, m->body.learn.number);
@@ -678,8 +703,8 @@ static void start_volume(struct worker *w, struct msg *m)
 	w->refused = start->refused;
 	w->try_again = evtimer_new(w->base, on_try_again, w);
 	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
-	w->settle =
-	    settle_open(w->base, sheep_daemon(w->sheep), start->fence_timeout, &settle_calls, w);
+	w->settle = settle_open(w->base, sheep_daemon(w->sheep), start->cluster_ctime,
+	    start->fence_timeout, &settle_calls, w);
 	w->nodes = nodes_open(w->base, &nodes_calls, w);
 	w->serve = serve_open(&w->what, sheep_daemon(w->sheep), &w->out, &w->in, &serve_calls, w);
 	if (!w->front || !w->answers_due || !w->try_again || !w->settle_first || !w->settle ||

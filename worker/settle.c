@@ -27,6 +27,7 @@
 #define TICK 200         /* milliseconds between two looks at what does not tell by itself */
 #define ASK_AGAIN 5000   /* milliseconds between two questions to a witness */
 #define LONG 30000       /* milliseconds: who settled no faster has as long again (P 6.7) */
+#define VISIT_AGAIN 500  /* milliseconds until somebody who serves where one died is asked for */
 #define EPOCHS_WANTED 64 /* records of the history that are looked at */
 #define READS_MAX 16     /* in one turn */
 
@@ -56,7 +57,8 @@ struct past {
 	TAILQ_HEAD(, link) links;           /* that have not ended; the witness among them */
 	struct link *witness;               /* NULL: it has ended */
 	uint64_t begun, asked, heard, rest; /* milliseconds */
-	uint32_t question;                  /* the number of the latest; 0: none */
+	uint64_t visited;  /* milliseconds: when its successor was last asked for */
+	uint32_t question; /* the number of the latest; 0: none */
 	uint8_t window[2 * sizeof(struct sd_rsp)];
 	size_t in_window;
 };
@@ -72,7 +74,12 @@ struct settle {
 	struct event *tick;
 	TAILQ_HEAD(, past) pasts;
 	unsigned nr_pasts;
+	uint64_t cluster_ctime;
 	struct history history;
+	/* another daemon, at the address of one that died */
+	bool visiting;
+	char host[ADDRESS_TEXT_MAX + 1];
+	struct history visit;
 };
 
 static void link_end(struct link *l)
@@ -217,6 +224,7 @@ static void ended(struct link *l, int error)
 	} else if (witness) {
 		if (p->state != UNKNOWN && p->state != RESTING) {
 			p->state = DEAD;
+			p->visited = connection_now();
 			ask_history(p->settle);
 		}
 	} else if (!still_open(p) && p->state == READING) {
@@ -282,32 +290,73 @@ static bool left_behind(const struct history *h, const struct past *p)
 	return false;
 }
 
-static void on_history(struct history *h)
+/* Whoever leaves a cluster that runs is missing in an epoch, also when it comes back.  The process
+ * at p's address is another one than it was then: unless it was missed since, all have left. */
+static bool never_missed(const struct history *h, const struct past *p)
 {
-	struct settle *s = h->owner;
+	struct sd_epoch_log log;
+	uint32_t epoch = h->epoch;
+
+	if (epoch == p->epoch)
+		return true;
+	for (size_t n = 0; history_record(h, n, &log); n++, epoch--) {
+		if (log.epoch != epoch || !has_node(h, n, p->address))
+			return false;
+		if (epoch == p->epoch)
+			return true;
+	}
+	return false;
+}
+
+static bool is_our_cluster(const struct settle *s, const struct history *h)
+{
+	struct sd_epoch_log log;
+
+	return !h->error && h->result == SD_RES_SUCCESS && history_record(h, 0, &log) &&
+	       (!s->cluster_ctime || log.ctime == s->cluster_ctime);
+}
+
+/* What the daemon at that address tells. */
+static void judge(struct settle *s, const struct history *h, const char *address)
+{
 	struct past *p, *next;
 
-	s->asking = false;
-	if (h->error || h->result != SD_RES_SUCCESS) {
-		history_end(h);
+	if (!is_our_cluster(s, h))
 		return;
-	}
 	for (p = TAILQ_FIRST(&s->pasts); p; p = next) {
 		next = TAILQ_NEXT(p, link);
 		if (p->state != DEAD)
 			continue;
-		if (!strcmp(p->address, s->address) && h->epoch == p->epoch) {
+		if (!strcmp(p->address, address) && never_missed(h, p)) {
 			s->restarted = true;
 			over(p, true,
 			    "the daemon at %s was started again and its cluster with it (epoch %u)",
-			    p->address, p->epoch);
+			    p->address, h->epoch);
 		} else if (left_behind(h, p)) {
 			over(p, true,
 			    "the daemon at %s died, and the cluster went on without it (epoch %u)",
 			    p->address, h->epoch);
 		}
 	}
+}
+
+static void on_history(struct history *h)
+{
+	struct settle *s = h->owner;
+
+	s->asking = false;
+	judge(s, h, s->address);
 	history_end(h);
+}
+
+static void on_visit(struct history *h)
+{
+	struct settle *s = h->owner;
+
+	s->visiting = false;
+	judge(s, h, s->host);
+	history_end(h);
+	s->calls->visited(s->arg);
 }
 
 static bool any_dead(const struct settle *s)
@@ -326,10 +375,49 @@ static void ask_history(struct settle *s)
 		return;
 	s->asking = true;
 	s->history.daemon = s->daemon;
-	s->history.most = EPOCHS_WANTED;
-	s->history.done = on_history;
-	s->history.owner = s;
 	history_begin(&s->history);
+}
+
+bool settle_wants(const struct settle *s, const char *address)
+{
+	const struct past *p;
+
+	TAILQ_FOREACH (p, &s->pasts, link)
+		if (p->state == DEAD && !strcmp(p->address, address))
+			return !s->visiting;
+	return false;
+}
+
+void settle_visit(struct settle *s, struct daemon *daemon, const char *address)
+{
+	snprintf(s->host, sizeof s->host, "%s", address);
+	s->visiting = true;
+	s->visit.daemon = daemon;
+	history_begin(&s->visit);
+}
+
+void settle_visit_lost(struct settle *s)
+{
+	s->visiting = false;
+	history_end(&s->visit);
+	s->calls->visited(s->arg);
+}
+
+/* One at a time. */
+static void look_for_host(struct settle *s, uint64_t now)
+{
+	struct past *p, *next = NULL;
+
+	if (!s->served || s->visiting)
+		return;
+	TAILQ_FOREACH (p, &s->pasts, link)
+		if (p->state == DEAD && strcmp(p->address, s->address) != 0 &&
+		    now - p->visited >= VISIT_AGAIN && (!next || p->visited < next->visited))
+			next = p;
+	if (!next)
+		return;
+	next->visited = now;
+	s->calls->unsure(s->arg, next->address);
 }
 
 /* ---- time ---- */
@@ -377,14 +465,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		look_after(p, now);
 	}
 	ask_history(s);
+	look_for_host(s, now);
 	if (TAILQ_EMPTY(&s->pasts))
 		event_del(s->tick);
 }
 
 /* ---- from birth to end ---- */
 
-struct settle *settle_open(struct event_base *base, struct daemon *daemon, unsigned fence_timeout,
-    const struct settle_calls *calls, void *arg)
+struct settle *settle_open(struct event_base *base, struct daemon *daemon, uint64_t cluster_ctime,
+    unsigned fence_timeout, const struct settle_calls *calls, void *arg)
 {
 	struct settle *s = calloc(1, sizeof *s);
 
@@ -392,6 +481,9 @@ struct settle *settle_open(struct event_base *base, struct daemon *daemon, unsig
 		return NULL;
 	s->base = base;
 	s->daemon = daemon;
+	s->cluster_ctime = cluster_ctime;
+	s->history = (struct history){.most = EPOCHS_WANTED, .done = on_history, .owner = s};
+	s->visit = (struct history){.most = EPOCHS_WANTED, .done = on_visit, .owner = s};
 	s->fence = (uint64_t)fence_timeout * 1000;
 	s->calls = calls;
 	s->arg = arg;
@@ -528,6 +620,7 @@ void settle_close(struct settle *s)
 	while ((p = TAILQ_FIRST(&s->pasts)))
 		past_free(p);
 	history_end(&s->history);
+	history_end(&s->visit);
 	event_free(s->tick);
 	free(s);
 }

@@ -169,20 +169,13 @@ lock_is_held() {
 }
 
 @test "all nodes are killed and started again: I/O goes on, and the lock is held again" {
-	local node
 	on_gateways
 	load_for 10
 	real_kill 0 1 2 3 4
 	sleep 1
 	still_there "$fio"
 	contains "$(worker_row one)" recovering
-	rm -f "$REAL_DIR/members"*
-	for node in 0 1 2 3 4; do
-		real_run_again "$node"
-	done
-	for node in 0 1 2 3 4; do
-		wait_until 30 real_running "$node"
-	done
+	real_all_again
 	wait_until 40 went_on one 1
 	nothing_lost
 	lock_is_held

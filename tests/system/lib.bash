@@ -67,6 +67,11 @@ now_ms() {
 	echo $((${EPOCHREALTIME/./} / 1000))
 }
 
+# many SMALL LARGE: the number that suits this run: LARGE where SHEEPFS_LONG is set
+many() {
+	echo "$([ -n "${SHEEPFS_LONG:-}" ] && echo "$2" || echo "$1")"
+}
+
 contains() {
 	[[ $1 == *"$2"* ]] || fail "expected '$2' in: $1"
 }
@@ -89,6 +94,7 @@ begin_test() {
 	uid_next=$uid_first
 	clients=()
 	declare -gA lamb_pids=() lamb_ports=() sheepfs_pids=() proxy_pids=()
+	lamb_in=()
 	mkdir "$T/fusectl"
 	mount -t fusectl fusectl "$T/fusectl"
 	mkfifo "$T/watchdog.fifo"
@@ -111,19 +117,24 @@ stop_watchdog() {
 
 # Sleeps in a builtin, so that there is no child to leave behind.
 watchdog() {
-	local pid
+	local pid born
 	trap - EXIT ERR
 	read -r -t "$1" _ || :
 	echo "the time of $1 s is up: aborting the connections of this test"
 	abort_all
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || :
+	while read -r pid born; do
+		[ "$(born "$pid")" != "$born" ] || kill -KILL "$pid" 2>/dev/null || :
 	done <"$T/pids"
 }
 
-# remember PID: for the watchdog and the end
+# remember PID: for the watchdog
 remember() {
-	echo "$1" >>"$T/pids"
+	echo "$1 $(born "$1")" >>"$T/pids"
+}
+
+# born PID: when, in the kernel's ticks: who gets its number later is another one
+born() {
+	sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
 }
 
 # our_mounts [TYPE-PATTERN]: mount points below $T, the last made first
@@ -185,12 +196,20 @@ show_logs() {
 	done
 }
 
+# Where SHEEPFS_KEEP names a directory, the logs of a test that failed are kept there.
+keep_logs() {
+	[ -n "${SHEEPFS_KEEP:-}" ] && [ -z "${BATS_TEST_COMPLETED:-}" ] || return 0
+	mkdir -p "$SHEEPFS_KEEP"
+	(cd "$T" && find . -xdev \( -name '*.log' -o -name '*.out' \) -type f -exec cp --parents -t "$SHEEPFS_KEEP" {} +)
+}
+
 # In teardown(): everything down, and nothing left.
 end_test() {
 	local pid path loop left=()
 	[ -n "${T:-}" ] || return 0
 	stop_watchdog
 	show_logs
+	keep_logs
 	for pid in "${clients[@]}"; do
 		kill "$pid" 2>/dev/null || :
 	done
@@ -261,13 +280,15 @@ client() {
 # ---- lamb ----
 
 # start_lamb NAME [OPTION...]: a lamb on store $T/NAME.store, or on that of the lamb $lamb_store, as another node
-# of its cluster; its address is $address.  Started again, it has the port it had.  Its knobs are set by fault().
+# of its cluster; run by the command lamb_in, if any.  Its address is $address.  Started again, it has the port it
+# had.  Its knobs are set by fault().
 start_lamb() {
 	local name=$1 line
 	shift
 	: >>"$T/$name.fault"
 	: >"$T/$name.ready"
-	"$lamb_program" -p "${lamb_ports[$name]:-0}" --fault-file "$T/$name.fault" "$@" "$T/${lamb_store:-$name}.store" \
+	"${lamb_in[@]}" "$lamb_program" -p "${lamb_ports[$name]:-0}" --fault-file "$T/$name.fault" "$@" \
+		"$T/${lamb_store:-$name}.store" \
 		>"$T/$name.ready" 2>>"$T/$name.log" 3>&- </dev/null &
 	lamb_pids[$name]=$!
 	remember "$!"
@@ -419,7 +440,7 @@ children() {
 	local pid args all
 	read -r -a all <"/proc/$sheepfs_pid/task/$sheepfs_pid/children" || :
 	for pid in "${all[@]}"; do
-		args=$(tr '\0' ' ' <"/proc/$pid/cmdline")
+		{ args=$(tr '\0' ' ' <"/proc/$pid/cmdline"); } 2>/dev/null || continue
 		[[ $args == *"$1 ${2:-}"* ]] && echo "$pid"
 	done
 	:
@@ -505,6 +526,11 @@ went_on() {
 # No volume of this sheepfs, and no caller got an error.
 never_failed() {
 	run ! grep -E 'has failed|EIO' "$sheepfs_log"
+}
+
+# All of the past was settled by proof, never because it had been waited for so long.
+always_proved() {
+	run ! grep -e '--fence-timeout' "$sheepfs_log"
 }
 
 # worker_row NAME: what status/workers says about it

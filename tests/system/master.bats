@@ -6,64 +6,20 @@
 # systemd does (tests/lib/keeper.c plays that part), and with --replace.  Callers see a pause, and a command is done once.
 
 load lib
-
-keeper=$build/tests/lib/keeper
+load deaths
+load keeper
+load writer
 
 setup() {
 	begin_test 170
-	case $(uname -r) in
-	[0-5].* | 6.[0-8].*) skip "this kernel cannot ask another front what one did not answer" ;;
-	esac
+	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
 	start_lamb a
 	here=$address
 }
 
 teardown() {
-	local pid=${sheepfs_pids[mnt]:-} keeper_pid=${keeper_pid:-}
-	# what serves now may be another process than the one that was started
-	[ -z "$pid" ] || sheepfs_pids[mnt]=$(serving_pid)
+	find_master
 	end_test
-}
-
-# The process that serves $T/mnt now.
-serving_pid() {
-	if [ -s "$T/kept/pid" ]; then
-		cat "$T/kept/pid"
-	else
-		sed -n "s|.*sheepfs\[\([0-9]*\)\]: $T/mnt is served by process.*|\1|p" "$T/mnt.log" | tail -n 1
-	fi
-}
-
-follow() {
-	sheepfs_pids[mnt]=$(serving_pid)
-	remember "${sheepfs_pids[mnt]}"
-	use_sheepfs mnt
-}
-
-# start_kept TARGETS [OPTION...]: under the keeper
-start_kept() {
-	mkdir -p "$T/kept" "$T/mnt"
-	"$keeper" "$T/kept" "$sheepfs_program" -f -s "$1" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" "${@:2}" "$T/mnt" \
-		>"$T/kept.out" 2>&1 3>&- </dev/null &
-	keeper_pid=$!
-	: >>"$T/kept.out"
-	clients+=("$keeper_pid")
-	remember "$keeper_pid"
-	wait_until 10 ready_times 1
-	follow
-}
-
-ready_times() {
-	[ "$(grep -c '^ready' "$T/kept.out")" -ge "$1" ]
-}
-
-# kill_master: and waits until the next one serves
-kill_master() {
-	local n
-	n=$(grep -c '^ready' "$T/kept.out")
-	kill -KILL "$sheepfs_pid"
-	wait_until 20 ready_times $((n + 1))
-	follow
 }
 
 # replace [OPTION...]: by a new one, which goes to the background
@@ -75,28 +31,22 @@ replace() {
 
 # load_begins: fio with checksums on one, direct and deep, and an ext4 on a loop device on two
 load_begins() {
-	local seconds=$1
 	need fio mkfs.ext4 losetup
 	attached one 64M
 	attached two 64M
 	mkfs.ext4 -q -F "$(volume two)"
 	mkdir "$T/disk"
 	mount -o loop "$(volume two)" "$T/disk"
-	client fio --name=direct --filename="$(volume one)" --size=24M --rw=randwrite --bsrange=512-256k --blockalign=512 \
-		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --time_based --runtime="$seconds" \
-		--ioengine=libaio --direct=1 --iodepth=16
+	start_rounds one 24M --ioengine=libaio --direct=1 --iodepth=16
 	direct=$client direct_out=$client_out
 	client bash -c "while [ ! -e '$T/enough' ]; do dd if=/dev/urandom of='$T/disk/a' bs=64k count=16 conv=fsync status=none && cp '$T/disk/a' '$T/disk/b' || exit 1; done"
 	buffered=$client buffered_out=$client_out
 }
 
 load_was_well() {
-	wait "$direct" || fail "fio: status $?: $(tail -n 5 "$direct_out")"
-	grep -q 'err= 0' "$direct_out"
-	if grep -E 'verify:|bad magic|io_u error' "$direct_out"; then
-		fail "fio found something wrong"
-	fi
-	: >"$T/enough"
+	still_there "$direct"
+	still_there "$buffered"
+	stop_rounds "$direct" "$direct_out"
 	wait "$buffered" || fail "the writer died: $(cat "$buffered_out")"
 	grep " $T/disk ext4 rw" /proc/mounts
 	unmount_disk "$T/disk"
@@ -107,7 +57,7 @@ load_was_well() {
 @test "20 deaths of the master under fio with checksums and an ext4 on a loop device: a pause each" {
 	local n fds
 	start_kept "$here"
-	load_begins 22
+	load_begins
 	fds=$(ls "/proc/$sheepfs_pid/fd" | wc -l)
 	for ((n = 0; n < 20; n++)); do
 		sleep "0.$((RANDOM % 8 + 1))"
@@ -129,21 +79,13 @@ load_was_well() {
 	stop_is_the_end
 }
 
-# SIGTERM unmounts, the keeper ends with it, and nobody is left anything.
-stop_is_the_end() {
-	kill -TERM "$sheepfs_pid"
-	wait_until 20 gone "$keeper_pid"
-	same 'exited with 0, 0 descriptors are kept' "$(tail -n 1 "$T/kept.out")"
-	not_mounted "$mnt"
-}
-
 @test "one that dies while it takes over is followed by the next, and nothing is missing" {
 	local n pid
 	# a node of the same cluster, so that the state tells of members as well
 	lamb_store=a start_lamb b
 	start_kept "$here" --discover
 	wait_until 10 grep -q 'members of the cluster that are targets' "$sheepfs_log"
-	load_begins 20
+	load_begins
 	for ((n = 0; n < 24; n++)); do
 		# the next one has a process at once; it serves some 30 ms later
 		pid=$(<"$T/kept/pid")
@@ -173,7 +115,7 @@ tree_is_served() {
 @test "a lamb of ours dies with the master: the connections to it are kept all the same, as evidence" {
 	start_kept "lamb:$T/own"
 	here=lamb:$T/own
-	load_begins 8
+	load_begins
 	for _ in 1 2 3; do
 		sleep 1
 		kill_master
@@ -226,7 +168,7 @@ attach_is_refused_twice() {
 @test "20 replacements under load: a pause each; the old one ends, the new one has its options" {
 	local n old
 	start_sheepfs "$here"
-	load_begins 20
+	load_begins
 	for ((n = 0; n < 20; n++)); do
 		sleep "0.$((RANDOM % 5 + 1))"
 		old=$sheepfs_pid
@@ -369,7 +311,7 @@ in_vain() {
 @test "a new one that cannot serve is not missed: the old one goes on, whenever that ends" {
 	local n pid
 	start_sheepfs "$here"
-	load_begins 20
+	load_begins
 	# its front dies at once, time and again
 	helpers_with sheepfs-front 'exit 1'
 	in_vain

@@ -16,6 +16,10 @@ REAL_PORTS=()
 REAL_STORES=()
 # REAL_OPTIONS[NODE]: what else that node is started with; with -g it stores nothing
 REAL_OPTIONS=()
+# REAL_HOSTS[NODE]: its address, if it is another than 127.0.0.1
+REAL_HOSTS=()
+# what runs daemon and dog, if they are not to run here: a command that becomes them
+real_in=()
 real_loggers=()
 
 # real_need: skips the test where there is no real Sheepdog
@@ -62,7 +66,7 @@ real_start() {
 
 # real_dog ARGS...: dog, at the first node
 real_dog() {
-	timeout -k 1 120 "$DOG" "$@" -a 127.0.0.1 -p "${real_address##*:}" 3>&-
+	"${real_in[@]}" timeout -k 1 120 "$DOG" "$@" -a 127.0.0.1 -p "${real_address##*:}" 3>&-
 }
 
 # real_stop: ends all nodes, by force if they take longer than 10 s
@@ -105,6 +109,18 @@ real_kill() {
 	kill -STOP "${pids[@]}"
 	kill -KILL "${pids[@]}"
 	wait_until 10 real_ended "${pids[@]}"
+}
+
+# real_all_again: all nodes, which have ended, as one cluster
+real_all_again() {
+	local node
+	rm -f "$REAL_DIR/members"*
+	for node in "${!REAL_PIDS[@]}"; do
+		real_run_again "$node"
+	done
+	for node in "${!REAL_PIDS[@]}"; do
+		wait_until 30 real_running "$node"
+	done
 }
 
 # real_replicas_equal: every object is the same wherever it is
@@ -153,7 +169,7 @@ real_run() {
 	local node=$1
 	# -f: a child of this process, which reaps it.  The driver takes a zombie for a living member
 	# -n: no O_SYNC, which matters when a host dies, not when a process does
-	"$SHEEP" -f -n -b 127.0.0.1 -p "$2" -z "$node" -c "local:$REAL_DIR/members" \
+	"${real_in[@]}" "$SHEEP" -f -n -b "${REAL_HOSTS[node]:-127.0.0.1}" -y "${REAL_HOSTS[node]:-127.0.0.1}" -p "$2" -z "$node" -c "local:$REAL_DIR/members" \
 		${REAL_OPTIONS[node]:+"${REAL_OPTIONS[node]}"} "$3" >"$REAL_DIR/$node.out" 2>&1 3>&- </dev/null &
 	REAL_PIDS[node]=$!
 	REAL_PORTS[node]=$2
@@ -192,7 +208,7 @@ real_ended() {
 real_ask() {
 	local node=$1
 	shift
-	timeout -k 1 5 "$DOG" "$@" -a 127.0.0.1 -p "${REAL_PORTS[node]}" 2>/dev/null 3>&- </dev/null
+	"${real_in[@]}" timeout -k 1 5 "$DOG" "$@" -a "${REAL_HOSTS[node]:-127.0.0.1}" -p "${REAL_PORTS[node]}" 2>/dev/null 3>&- </dev/null
 }
 
 # real_members NODE N: that node knows of N members

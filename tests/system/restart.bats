@@ -6,6 +6,7 @@
 # what was answered is there, and a volume fails only when it is gone.  On lamb; failover.bats has a real cluster.
 
 load lib
+load deaths
 load writer
 
 setup() {
@@ -16,18 +17,6 @@ setup() {
 teardown() {
 	stop_writer
 	end_test
-}
-
-# next_generation HOW NAME: its worker dies; another one serves
-next_generation() {
-	local before
-	before=$(grep -c "volume $2 goes on after" "$sheepfs_log" || :)
-	"$1" "$(worker_pid "$2")"
-	wait_until 20 went_on "$2" $((before + 1))
-}
-
-killed() {
-	kill -KILL "$1"
 }
 
 # It traps when it is woken up next, as by a bug: all its code is breakpoints.  As the init of its namespace it
@@ -53,17 +42,18 @@ restart_lamb() {
 	start_sheepfs "$address"
 	attached direct 64M object_size=1M
 	attached buffered 64M object_size=1M
-	start_fio direct 64M 12 --ioengine=libaio --direct=1 --iodepth=16
+	start_rounds direct 24M --ioengine=libaio --direct=1 --iodepth=16
 	direct=$client direct_out=$client_out
-	start_fio buffered 64M 12 --ioengine=psync --direct=0 --fsync=16
+	start_rounds buffered 24M --ioengine=psync --direct=0 --fsync=16
 	for n in 1 2 3 4 5 6 7 8 9 10; do
 		sleep 0.5
 		next_generation killed direct
 		next_generation killed buffered
 		[ "$n" != 5 ] || lock_is_ours direct
 	done
-	fio_is_content "$direct" "$direct_out"
-	fio_is_content "$client" "$client_out"
+	still_there "$direct"
+	still_there "$client"
+	stop_rounds "$direct" "$direct_out" "$client" "$client_out"
 	never_failed
 	for n in direct buffered; do
 		lock_is_ours "$n"

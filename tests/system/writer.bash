@@ -91,3 +91,62 @@ fio_is_content() {
 	run ! grep -E 'verify:|bad magic|io_u error|Input/output' "$2"
 	grep -q 'err= 0' "$2" || fail "$(cat "$2")"
 }
+
+# ---- fio, of which all is known ----
+
+# start_rounds VOLUME SIZE OPTION...: fio in rounds, until stop_rounds().  A round writes each block of the first
+# SIZE bytes once, in random order, and looks at it soon; then at all of them once more.  A block of an earlier
+# round, of another place, or torn is found: it holds its offset and its round's number.
+start_rounds() {
+	rm -f "$T/enough"
+	client rounds "$@"
+}
+
+rounds() {
+	local n fio how
+	trap 'kill "$fio"; exit 1' TERM
+	for ((n = 1; ; n++)); do
+		for how in --verify_backlog=64 --verify_only; do
+			fio_round "$n" "$@" "$how" &
+			fio=$!
+			wait "$fio" || return
+		done
+		echo "$n" >"$T/$1.round"
+		[ ! -e "$T/enough" ] || return 0
+	done
+}
+
+# fio_round N VOLUME SIZE OPTION...: in a process that becomes it
+fio_round() {
+	local number
+	printf -v number '%08x' "$1"
+	exec timeout 600 fio --name="$2" --filename="$(volume "$2")" --size="$3" --rw=randwrite --bsrange=512-256k \
+		--blockalign=512 --verify=pattern --verify_pattern="%o0x$number" --verify_interval=512 --verify_fatal=1 \
+		--randseed="$((${seed:-1} + $1))" --output=/dev/null "${@:4}"
+}
+
+# rounds_done VOLUME: how many so far
+rounds_done() {
+	cat "$T/$1.round" 2>/dev/null || echo 0
+}
+
+# another_round VOLUME N: there are more than N
+another_round() {
+	[ "$(rounds_done "$1")" -gt "$2" ]
+}
+
+# stop_rounds PID OUTPUT...: the rounds that they are in are their last; fio found nothing wrong
+stop_rounds() {
+	touch "$T/enough"
+	while [ $# != 0 ]; do
+		wait_until 60 gone "$1"
+		wait "$1" || fail "fio: status $?: $(cat "$2")"
+		same '' "$(cat "$2")"
+		shift 2
+	done
+}
+
+# round_stands VOLUME SIZE OPTION...: what the last round wrote is there
+round_stands() {
+	(fio_round "$(rounds_done "$1")" "$@" --verify_only)
+}

@@ -3,11 +3,9 @@
  * What one master writes and the next one reads: all of it comes back, whatever bytes a name has;
  * what is missing counts as lost; what is none of it is refused.
  */
-#include "tests/unit/unit.h"
+#include "tests/unit/masterrig.h"
 
-#include "master/cluster.h"
 #include "master/command.h"
-#include "master/discover.h"
 #include "master/front.h"
 #include "master/locks.h"
 #include "master/past.h"
@@ -31,25 +29,6 @@ struct pair {
 	struct master old, new;
 	struct bundle bundle;
 };
-
-static void make_master(struct master *m, struct conf *c)
-{
-	m->conf = c;
-	m->targets = &c->targets;
-	m->io_timeout = c->io_timeout;
-	m->fence_timeout = c->fence_timeout;
-	m->device = -1;
-	TAILQ_INIT(&m->volumes);
-	TAILQ_INIT(&m->commands);
-	STAILQ_INIT(&m->results);
-	LIST_INIT(&m->locks);
-	LIST_INIT(&m->lefts);
-	STAILQ_INIT(&m->failovers);
-	m->base = event_base_new();
-	assert_non_null(m->base);
-	assert_int_equal(discover_open(m), 0);
-	assert_int_equal(cluster_open(m), 0);
-}
 
 static int some_fd(void)
 {

@@ -36,7 +36,11 @@ struct rig {
 		uint32_t epoch;
 		const char *nodes[3];
 	} epochs[EPOCHS_MAX]; /* the newest first */
+	uint64_t ctime;
 	unsigned asked;
+	/* visits */
+	unsigned unsure, visited;
+	char wanted[64];
 };
 
 static void on_settled(void *arg, uint32_t past, bool died, const char *sentence)
@@ -48,7 +52,22 @@ static void on_settled(void *arg, uint32_t past, bool died, const char *sentence
 	snprintf(r->sentence, sizeof r->sentence, "%s", sentence);
 }
 
-static const struct settle_calls calls = {on_settled};
+static void on_unsure(void *arg, const char *address)
+{
+	struct rig *r = arg;
+
+	r->unsure++;
+	snprintf(r->wanted, sizeof r->wanted, "%s", address);
+}
+
+static void on_visited(void *arg)
+{
+	struct rig *r = arg;
+
+	r->visited++;
+}
+
+static const struct settle_calls calls = {on_settled, on_unsure, on_visited};
 
 static struct sd_node node_of(const char *address)
 {
@@ -80,7 +99,7 @@ static void tell_history(struct rig *r, struct call *call)
 
 	for (unsigned e = 0; e < r->nr_epochs; e++, at += room) {
 		struct sd_epoch_log log = {
-		    .ctime = 1, .epoch = r->epochs[e].epoch, .nr_nodes = nodes_in(r, e)};
+		    .ctime = r->ctime, .epoch = r->epochs[e].epoch, .nr_nodes = nodes_in(r, e)};
 
 		if (at + room > (uint8_t *)call->receive + call->receive_size)
 			break;
@@ -115,7 +134,7 @@ static void on_submit(struct daemon *d, struct call *call)
 
 static void open_settle(struct rig *r, unsigned fence)
 {
-	r->settle = settle_open(r->base, &r->daemon, fence, &calls, r);
+	r->settle = settle_open(r->base, &r->daemon, 1, fence, &calls, r);
 	assert_non_null(r->settle);
 }
 
@@ -125,6 +144,7 @@ static int setup(void **state)
 
 	assert_non_null(r);
 	r->daemon.submit = on_submit;
+	r->ctime = 1;
 	r->base = event_base_new();
 	memset(r->peers, -1, sizeof r->peers);
 	*state = r;
@@ -340,6 +360,14 @@ static void serve_cluster(struct rig *r, uint32_t epoch)
 	run(r, 1, 0.6);
 }
 
+static void add_old_epoch(struct rig *r)
+{
+	r->nr_epochs = 1;
+	r->epochs[0].epoch = 5;
+	r->epochs[0].nodes[0] = DEAD;
+	r->epochs[0].nodes[1] = OTHER;
+}
+
 static void the_cluster_went_on(void **state)
 {
 	struct rig *r = *state;
@@ -347,10 +375,7 @@ static void the_cluster_went_on(void **state)
 	open_settle(r, 60);
 	dies(r);
 	/* nobody has noticed yet */
-	r->nr_epochs = 1;
-	r->epochs[0].epoch = 5;
-	r->epochs[0].nodes[0] = DEAD;
-	r->epochs[0].nodes[1] = OTHER;
+	add_old_epoch(r);
 	serve_cluster(r, 5);
 	assert_int_equal(r->settled[1], 0);
 	assert_true(r->asked > 1);
@@ -415,10 +440,8 @@ static void a_cluster_that_waits_tells_nothing(void **state)
 
 	open_settle(r, 60);
 	dies(r);
+	add_old_epoch(r);
 	r->result = SD_RES_WAIT_FOR_JOIN;
-	r->nr_epochs = 1;
-	r->epochs[0].epoch = 5;
-	r->epochs[0].nodes[0] = DEAD;
 	r->epoch = 5;
 	settle_served(r->settle, DEAD);
 	run(r, 1, 0.6);
@@ -432,6 +455,124 @@ static void a_cluster_that_waits_tells_nothing(void **state)
 	assert_int_equal(r->died[1], 1);
 	assert_true(settle_cluster_restarted(r->settle));
 }
+
+/* ---- who serves where it did is asked, too ---- */
+
+/* Ours knows nothing, and that one is wanted. */
+static void is_unsure(struct rig *r)
+{
+	open_settle(r, 60);
+	dies(r);
+	add_old_epoch(r);
+	serve_cluster(r, 5);
+	run(r, 1, 0.6);
+	assert_int_equal(r->settled[1], 0);
+	assert_true(r->unsure > 0);
+	assert_string_equal(r->wanted, DEAD);
+	assert_true(settle_wants(r->settle, DEAD));
+	assert_false(settle_wants(r->settle, OTHER));
+}
+
+static void visit(struct rig *r)
+{
+	r->visited = 0;
+	settle_visit(r->settle, &r->daemon, DEAD);
+	assert_int_equal(r->visited, 1);
+}
+
+static void its_successor_serves(void **state)
+{
+	struct rig *r = *state;
+
+	is_unsure(r);
+	visit(r);
+	assert_int_equal(r->settled[1], 1);
+	assert_int_equal(r->died[1], 1);
+	assert_true(settle_cluster_restarted(r->settle));
+	assert_false(settle_wants(r->settle, DEAD));
+}
+
+/* The dead one had not shown the latest epoch. */
+static void its_successor_serves_in_a_later_epoch(void **state)
+{
+	struct rig *r = *state;
+
+	is_unsure(r);
+	r->nr_epochs = 2;
+	r->epochs[1] = r->epochs[0];
+	r->epoch = r->epochs[0].epoch = 6;
+	visit(r);
+	assert_int_equal(r->settled[1], 1);
+	assert_true(settle_cluster_restarted(r->settle));
+}
+
+static void its_successor_knows_too_little(void **state)
+{
+	struct rig *r = *state;
+
+	is_unsure(r);
+	/* an epoch is missing, in which it may have been missed */
+	r->nr_epochs = 2;
+	r->epochs[1] = r->epochs[0];
+	r->epoch = r->epochs[0].epoch = 7;
+	visit(r);
+	/* its cluster waits for others */
+	add_old_epoch(r);
+	r->epoch = 5;
+	r->result = SD_RES_WAIT_FOR_JOIN;
+	visit(r);
+	/* it is of another cluster */
+	r->result = SD_RES_SUCCESS;
+	r->ctime = 2;
+	visit(r);
+	assert_int_equal(r->settled[1], 0);
+	assert_true(settle_wants(r->settle, DEAD));
+}
+
+static void its_successor_was_missed(void **state)
+{
+	struct rig *r = *state;
+
+	is_unsure(r);
+	r->nr_epochs = 3;
+	r->epochs[2] = r->epochs[1] = r->epochs[0];
+	r->epochs[1].epoch = 6;
+	r->epochs[1].nodes[0] = OTHER;
+	r->epochs[1].nodes[1] = NULL;
+	r->epoch = r->epochs[0].epoch = 7;
+	visit(r);
+	assert_int_equal(r->settled[1], 1);
+	assert_int_equal(r->died[1], 1);
+	assert_false(settle_cluster_restarted(r->settle));
+}
+
+static void hold(struct daemon *d, struct call *call)
+{
+	(void)d;
+	(void)call;
+}
+
+static void a_visit_may_be_lost(void **state)
+{
+	struct rig *r = *state;
+	struct daemon silent = {.submit = hold};
+
+	is_unsure(r);
+	settle_visit(r->settle, &silent, DEAD);
+	assert_false(settle_wants(r->settle, DEAD));
+	r->unsure = 0;
+	run(r, 1, 0.8);
+	assert_int_equal(r->unsure, 0);
+	assert_int_equal(r->visited, 0);
+	settle_visit_lost(r->settle);
+	assert_int_equal(r->visited, 1);
+	run(r, 1, 0.8);
+	assert_true(r->unsure > 0);
+	visit(r);
+	assert_int_equal(r->settled[1], 1);
+}
+
+/* ---- and others ---- */
 
 static void a_reset_is_a_death_when_the_witness_is_gone(void **state)
 {
@@ -528,6 +669,11 @@ int main(void)
 	    TEST(it_came_back_meanwhile),
 	    TEST(others_left),
 	    TEST(a_cluster_that_waits_tells_nothing),
+	    TEST(its_successor_serves),
+	    TEST(its_successor_serves_in_a_later_epoch),
+	    TEST(its_successor_knows_too_little),
+	    TEST(its_successor_was_missed),
+	    TEST(a_visit_may_be_lost),
 	    TEST(a_reset_is_a_death_when_the_witness_is_gone),
 	    TEST(the_fence),
 	    TEST(no_fence),

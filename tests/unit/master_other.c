@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * With which targets a daemon that does no I/O is compared, and with which it never is.
+ * With which targets a daemon that does no I/O is compared, and with which it never is; and who is
+ * asked about one that died.
  */
-#include "tests/unit/unit.h"
+#include "tests/unit/masterrig.h"
 
-#include "master/cluster.h"
-#include "master/compare.h"
-#include "master/discover.h"
+#include "master/other.h"
 #include "master/volume.h"
 
 #include <arpa/inet.h>
-#include <event2/event.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,17 +35,7 @@ static int setup(void **state)
 	assert_int_equal(
 	    target_parse_list(FIRST "," SECOND "," THIRD, &r->conf.targets, why, sizeof why), 0);
 	r->conf.timeout = 10;
-	m->conf = &r->conf;
-	m->targets = &r->conf.targets;
-	m->base = event_base_new();
-	TAILQ_INIT(&m->volumes);
-	TAILQ_INIT(&m->commands);
-	STAILQ_INIT(&m->results);
-	LIST_INIT(&m->locks);
-	LIST_INIT(&m->lefts);
-	STAILQ_INIT(&m->failovers);
-	assert_int_equal(discover_open(m), 0);
-	assert_int_equal(cluster_open(m), 0);
+	make_master(m, &r->conf);
 	r->v = volume_new(m, 1, &name);
 	assert_non_null(r->v);
 	r->v->generation.target = r->conf.targets.targets[1];
@@ -59,7 +47,7 @@ static int teardown(void **state)
 {
 	struct rig *r = *state;
 
-	compare_end(&r->v->generation);
+	other_end(&r->v->generation);
 	volume_free(r->v);
 	cluster_close(&r->m);
 	discover_close(&r->m);
@@ -72,11 +60,11 @@ static void asks(struct rig *r, const char *target)
 {
 	struct generation *g = &r->v->generation;
 
-	memset(&g->other, 0, sizeof g->other);
-	compare_begin(g, true);
-	assert_string_equal(g->other.text, target ? target : "");
-	assert_int_equal(g->comparing != NULL, target != NULL);
-	while (g->comparing)
+	memset(&g->compared.target, 0, sizeof g->compared.target);
+	other_compare(g, true);
+	assert_string_equal(g->compared.target.text, target ? target : "");
+	assert_int_equal(g->compared.dial != NULL, target != NULL);
+	while (g->compared.dial)
 		event_base_loop(r->m.base, EVLOOP_ONCE);
 }
 
@@ -97,7 +85,7 @@ static void the_others_in_their_order(void **state)
 	/* one that is not listed any more may go to each of them */
 	strcpy(r->v->generation.target.text, "127.0.0.1:4");
 	((struct sockaddr_in *)&r->v->generation.target.address)->sin_port = htons(4);
-	r->v->generation.compared = 0;
+	r->v->generation.compared.count = 0;
 	asks(r, FIRST);
 	asks(r, SECOND);
 	asks(r, THIRD);
@@ -108,11 +96,11 @@ static void one_at_a_time(void **state)
 	struct rig *r = *state;
 	struct generation *g = &r->v->generation;
 
-	compare_begin(g, false);
-	assert_string_equal(g->other.text, THIRD);
-	compare_begin(g, true);
-	assert_string_equal(g->other.text, THIRD);
-	compare_end(g);
+	other_compare(g, false);
+	assert_string_equal(g->compared.target.text, THIRD);
+	other_compare(g, true);
+	assert_string_equal(g->compared.target.text, THIRD);
+	other_end(g);
 	g->draining = true;
 	asks(r, NULL);
 }
@@ -143,6 +131,25 @@ static void not_with_many_unsettled(void **state)
 	asks(r, NULL);
 }
 
+static void who_serves_where_one_died(void **state)
+{
+	struct rig *r = *state;
+	struct generation *g = &r->v->generation;
+
+	other_visit(g, "127.0.0.1:9");
+	assert_null(g->visited.dial);
+	other_visit(g, FIRST);
+	assert_string_equal(g->visited.target.text, FIRST);
+	other_visit(g, THIRD);
+	assert_string_equal(g->visited.target.text, FIRST);
+	/* beside a comparison */
+	asks(r, THIRD);
+	while (g->visited.dial)
+		event_base_loop(r->m.base, EVLOOP_ONCE);
+	other_visit(g, THIRD);
+	assert_string_equal(g->visited.target.text, THIRD);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -152,7 +159,8 @@ int main(void)
 	    TEST(one_at_a_time),
 	    TEST(none_that_was_left_unsettled),
 	    TEST(not_with_many_unsettled),
+	    TEST(who_serves_where_one_died),
 	};
 
-	return cmocka_run_group_tests_name("master_compare", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("master_other", tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Comparing daemons: see compare.h.
+ * Other daemons: see other.h.
  */
-#include "master/compare.h"
+#include "master/other.h"
 
 #include "ipc/log.h"
 #include "master/discover.h"
@@ -46,27 +46,36 @@ static unsigned find(const struct generation *g, const struct target *found[TARG
 
 static void on_dialled(int fd, void *arg)
 {
-	static const struct msg_compare payload = {.pad = {0}};
-	struct generation *g = arg;
+	static const struct msg_other payload = {.pad = {0}};
+	struct generation_other *o = arg;
+	struct generation *g = o->generation;
 
-	g->comparing = NULL;
+	o->dial = NULL;
 	if (fd < 0)
-		log_debug("volume %s: %s cannot be asked: %s", g->volume->shown, g->other.text,
+		log_debug("volume %s: %s cannot be asked: %s", g->volume->shown, o->target.text,
 		    strerror(-fd));
 	else if (g->process.chan)
-		send_compare(g->process.chan, g->volume->number, g->number, &payload, g->other.text,
-		    strlen(g->other.text), &fd);
+		send_other(g->process.chan, g->volume->number, g->number, &payload, o->target.text,
+		    strlen(o->target.text), &fd);
 	else
 		close(fd);
 }
 
-void compare_begin(struct generation *g, bool again)
+static void give(struct generation *g, struct generation_other *o, const struct target *target)
+{
+	o->generation = g;
+	o->target = *target;
+	o->count++;
+	o->dial = dial_start(g->volume->master->base, &o->target, CONNECT_LIMIT, on_dialled, o);
+}
+
+void other_compare(struct generation *g, bool again)
 {
 	struct volume *v = g->volume;
 	const struct target *found[TARGETS_MAX];
 	unsigned count = find(g, found);
 
-	if (g->comparing || g->draining)
+	if (g->compared.dial || g->draining)
 		return;
 	if (!count) {
 		if (!again)
@@ -75,16 +84,30 @@ void compare_begin(struct generation *g, bool again)
 			    v->shown, g->target.text);
 		return;
 	}
-	g->other = *found[g->compared++ % count];
+	give(g, &g->compared, found[g->compared.count % count]);
 	if (!again)
 		log_warning("volume %s: the daemon at %s answers, but has done no I/O for a "
 			    "minute; %s is asked whether it does",
-		    v->shown, g->target.text, g->other.text);
-	g->comparing = dial_start(v->master->base, &g->other, CONNECT_LIMIT, on_dialled, g);
+		    v->shown, g->target.text, g->compared.target.text);
 }
 
-void compare_end(struct generation *g)
+void other_visit(struct generation *g, const char *address)
 {
-	dial_cancel(g->comparing);
-	g->comparing = NULL;
+	const struct target_list *list = discover_targets(g->volume->master);
+
+	if (g->visited.dial)
+		return;
+	for (unsigned i = 0; i < list->count; i++) {
+		if (strcmp(list->targets[i].text, address) != 0)
+			continue;
+		give(g, &g->visited, &list->targets[i]);
+		return;
+	}
+}
+
+void other_end(struct generation *g)
+{
+	dial_cancel(g->compared.dial);
+	dial_cancel(g->visited.dial);
+	g->compared.dial = g->visited.dial = NULL;
 }
