@@ -50,7 +50,7 @@ struct request *request_begin(
 	r->offset = offset;
 	r->length = length;
 	r->deaths = 0;
-	r->told = false;
+	r->told = r->condemned = false;
 	r->answered = false;
 	r->error = 0;
 	return r;

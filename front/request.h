@@ -27,6 +27,7 @@ struct request {
 	uint64_t since;  /* milliseconds, the owner's clock: when it came */
 	unsigned deaths; /* workers that may have died of it */
 	bool told;       /* its caller got an error already; what becomes of it is not known yet */
+	bool condemned;  /* it killed workers: no other does it */
 	bool answered;
 	int error;                  /* the answer */
 	STAILQ_ENTRY(request) next; /* the owner's, once answered */

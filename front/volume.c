@@ -39,6 +39,13 @@ static void send_batch(struct volume *v)
 	v->nr_batch = 0;
 }
 
+static uint32_t again_of(const struct request *r)
+{
+	if (r->condemned)
+		return REQUEST_HOLDS;
+	return r->generation ? REQUEST_AGAIN : REQUEST_NEW;
+}
+
 /* Puts a request that is in the table into the batch. */
 static void give(struct volume *v, struct request *r)
 {
@@ -47,7 +54,7 @@ static void give(struct volume *v, struct request *r)
 	    .length = r->length,
 	    .slot = r->slot,
 	    .op = r->op,
-	    .again = r->generation != 0};
+	    .again = again_of(r)};
 	r->generation = v->generation;
 	if (v->nr_batch == BATCH_MAX)
 		send_batch(v);
@@ -73,21 +80,29 @@ static void enter(struct volume *v, uint64_t unique, uint64_t since, uint32_t op
 		give(v, r);
 }
 
+static bool is_suspect(const struct request *r)
+{
+	return r->deaths >= DEATHS_SUSPECT && !r->condemned;
+}
+
 /* Gives the worker what it was not given yet.  While one is suspected to have killed workers, the
  * oldest alone: then the next death tells which it is. */
 static void give_all(struct volume *v)
 {
 	struct request *list[SLOTS_PER_VOLUME];
 	unsigned n = request_unanswered(&v->table, list);
+	bool given_alone = false;
 
 	if (!v->worker)
 		return;
 	v->singly = false;
 	for (unsigned i = 0; i < n; i++)
-		v->singly = v->singly || list[i]->deaths >= DEATHS_SUSPECT;
-	for (unsigned i = 0; i < n && (!v->singly || i == 0); i++)
+		v->singly = v->singly || is_suspect(list[i]);
+	for (unsigned i = 0; i < n && !given_alone; i++) {
+		given_alone = v->singly && !list[i]->condemned;
 		if (list[i]->generation != v->generation)
 			give(v, list[i]);
+	}
 	send_batch(v);
 }
 
@@ -558,7 +573,8 @@ int volume_add(struct front *f, uint32_t number, const char *name, bool read_onl
 	return -ENOMEM;
 }
 
-/* Whoever kills one worker after the other is given to no other. */
+/* Whoever kills one worker after the other is done by no other.  What is left of a write in a
+ * daemon still holds its place. */
 static void condemn(struct volume *v, struct request *r)
 {
 	static const char *const names[] = {
@@ -568,7 +584,11 @@ static void condemn(struct volume *v, struct request *r)
 		  "; it is answered EIO",
 	    v->name, r->deaths, names[r->op], r->length, r->offset);
 	r->error = -EIO;
-	reply(v, r);
+	r->condemned = true;
+	if (r->op == REQUEST_WRITE)
+		tell(v, r, -EIO);
+	else
+		reply(v, r);
 }
 
 /* A worker has died, perhaps of one of those that it had. */
@@ -578,7 +598,8 @@ static void blame_requests(struct volume *v)
 	unsigned n = request_unanswered(&v->table, list);
 
 	for (unsigned i = 0; i < n; i++)
-		if (list[i]->generation == v->generation && ++list[i]->deaths == DEATHS_MAX)
+		if (list[i]->generation == v->generation && !list[i]->condemned &&
+		    ++list[i]->deaths == DEATHS_MAX)
 			condemn(v, list[i]);
 }
 

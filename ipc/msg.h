@@ -23,6 +23,14 @@ enum request_op {
 	REQUEST_FLUSH, /* answered when everything accepted before it is durable (rule 10) */
 };
 
+/* What earlier generations had to do with a request. */
+enum request_again {
+	REQUEST_NEW,
+	REQUEST_AGAIN, /* one was given it, and did not answer */
+	REQUEST_HOLDS, /* likewise, and nobody waits for it: it is not done any more, but nothing of
+			  the same objects before it is known to be over */
+};
+
 /*
  * What a command asks of the master.  Changes name what they change; tables are answered by TABLE;
  * a knob's value is the sentence of the answer, and `set` tells whether `size` is its new one.

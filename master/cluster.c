@@ -538,6 +538,11 @@ void cluster_start(struct master *m)
 
 /* ---- life ---- */
 
+struct process *cluster_process(const struct master *m)
+{
+	return &m->cluster->process;
+}
+
 int cluster_open(struct master *m)
 {
 	struct cluster *c = calloc(1, sizeof *c);

@@ -40,6 +40,7 @@ void cluster_kill(struct master *m, const char *why);
 /* After cluster_stop(): there is no end after all. */
 void cluster_go_on(struct master *m);
 bool cluster_lives(const struct master *m);
+struct process *cluster_process(const struct master *m);
 
 void cluster_close(struct master *m);
 

@@ -132,6 +132,11 @@ const char *dial_words(int error)
 	return strerror(-error);
 }
 
+bool dial_found_nobody(int error)
+{
+	return error == -ECONNREFUSED || error == -ENOENT;
+}
+
 void dial_cancel(struct dial *d)
 {
 	if (!d)

@@ -24,6 +24,9 @@ struct dial *dial_start(struct event_base *base, const struct target *target, un
 /* What an error of done() means, for people. */
 const char *dial_words(int error);
 
+/* Does that error mean that no process listens there? */
+bool dial_found_nobody(int error);
+
 /* Forgets it; done() is not called. NULL is fine. */
 void dial_cancel(struct dial *d);
 

@@ -290,6 +290,11 @@ static int start(struct master *m)
 	return 0;
 }
 
+struct process *front_process(const struct master *m)
+{
+	return m->front ? &m->front->process : NULL;
+}
+
 void front_forget(struct master *m)
 {
 	close_device(m);

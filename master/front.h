@@ -34,6 +34,9 @@ int front_start(struct master *m, int device);
 /* NULL: there is none, or its tree was not served yet. */
 const struct front_memory *front_memory(const struct master *m);
 
+/* NULL: there is no front yet, or none any more. */
+struct process *front_process(const struct master *m);
+
 /* In a new master: what the one before remembered, and the tree's device, which is owned from now
  * on.  Then front_start_next() goes on.  Returns 0 or -errno. */
 int front_remember(struct master *m, int device, const struct front_memory *memory);

@@ -140,9 +140,12 @@ static void note_refused(struct generation *g, const struct msg *m)
 
 static void note_settled(struct generation *g, const struct msg *m)
 {
-	g->volume->died = g->volume->died || m->body.settled.died;
-	if (past_settled(g->volume, m->body.settled.past))
-		log_info("volume %s: generation %u is settled: %.*s", g->volume->shown,
+	struct volume *v = g->volume;
+
+	v->died = v->died || m->body.settled.died;
+	v->rewrite = v->rewrite || (g->settles_all && v->died);
+	if (past_settled(v, m->body.settled.past))
+		log_info("volume %s: generation %u is settled: %.*s", v->shown,
 		    m->body.settled.past, SENTENCE_MAX, (const char *)m->tail);
 	else
 		generation_kill(g, "it settled what there is not");
@@ -233,8 +236,8 @@ static void leave_past(struct generation *g)
 	bool leaves = generation_may_leave(g) && !exited_with(g, EXIT_DRAINED);
 
 	g->nr_kept = 0;
-	if (leaves &&
-	    past_add(&v->pasts, v->number, g->number, g->epoch, g->target.text, g->kept, count))
+	if (leaves && past_add(&v->pasts, v->number, g->number, g->epoch, generation_now(),
+			  g->target.text, g->kept, count))
 		return;
 	state_save_volume(v);
 	past_drop(v->number, g->number, count);
@@ -321,7 +324,7 @@ static int start_process(struct generation *g)
 
 static int first_words(struct generation *g, const int *theirs)
 {
-	const struct volume *v = g->volume;
+	struct volume *v = g->volume;
 	struct msg_start_volume start = {.uid = g->uid,
 	    .gid = g->uid,
 	    .slots = SLOTS_PER_VOLUME,
@@ -337,6 +340,9 @@ static int first_words(struct generation *g, const int *theirs)
 	    .died = v->died,
 	    .refused = v->refused};
 
+	g->settles_all = start.settle_all;
+	v->rewrite = v->rewrite || (g->settles_all && v->died);
+	start.rewrite = v->rewrite || g->settles_all;
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);
 	send_start_volume(g->process.chan, v->number, g->number, &start, NULL, 0, theirs);
@@ -360,6 +366,8 @@ int generation_start(struct volume *v, const struct target *target, int fd)
 	int theirs[3] = {-1, -1, -1}, error;
 
 	renew(g, v, target);
+	if (past_close_fenced(v->master, v, &v->pasts))
+		v->died = true;
 	state_save_volume(v);
 	error = make_memory(g, theirs);
 	if (!error)

@@ -50,6 +50,7 @@ struct generation {
 	uint32_t epoch; /* the highest that its daemon showed */
 	struct generation_dial dials[GENERATION_DIALS_MAX];
 	struct generation_other compared, visited; /* other.c's */
+	bool settles_all;                          /* it begins nothing before that */
 	bool is_ready;
 	uint64_t since;                  /* milliseconds: when it was ready */
 	struct msg_ready ready;          /* what it said, once is_ready */

@@ -5,6 +5,9 @@
 #include "master/heartbeat.h"
 
 #include "ipc/log.h"
+#include "master/cluster.h"
+#include "master/front.h"
+#include "master/lamb.h"
 #include "master/volume.h"
 
 #include <errno.h>
@@ -56,6 +59,20 @@ static void judge(struct generation *g)
 	}
 }
 
+/* Front, cluster worker and lambs are not asked: who stops them is found out all the same. */
+static void look_at_helper(struct process *p)
+{
+	uint64_t used;
+	char state;
+
+	if (!p || !p->lives || !p->child.pid)
+		return;
+	state = look_at(p->child.pid, &used);
+	p->stopped = state == 'T' || state == 't' ? p->stopped + 1 : 0;
+	if (p->stopped > PATIENCE / INTERVAL)
+		process_kill(p, "it was stopped");
+}
+
 static void on_interval(evutil_socket_t fd, short what, void *arg)
 {
 	struct master *m = arg;
@@ -64,6 +81,10 @@ static void on_interval(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	look_at_helper(front_process(m));
+	look_at_helper(cluster_process(m));
+	for (unsigned i = 0; lamb_process(m, i); i++)
+		look_at_helper(lamb_process(m, i));
 	TAILQ_FOREACH (v, &m->volumes, link) {
 		struct generation *g = &v->generation;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Are the volumes' workers alive?  Each is asked every two seconds to say so.
+ * Are the volumes' workers alive?  Each is asked every two seconds to say so; of the other helpers
+ * those that are stopped are found.
  *
  * One that has not answered for five seconds is killed when it is stopped, sleeps although it was
  * spoken to, or has used the processor all that time; never because the machine is busy.  What

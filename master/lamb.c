@@ -295,6 +295,11 @@ bool lamb_lives(const struct master *m)
 	return false;
 }
 
+struct process *lamb_process(const struct master *m, unsigned n)
+{
+	return n < m->lambs->count ? &m->lambs->lambs[n].process : NULL;
+}
+
 void lamb_stop(struct master *m)
 {
 	const struct msg_drain payload = {.pad = {0}};

@@ -32,6 +32,9 @@ void lamb_stop(struct master *m);
 void lamb_kill(struct master *m, const char *why);
 bool lamb_lives(const struct master *m);
 
+/* The process of the nth, or NULL: there are fewer. */
+struct process *lamb_process(const struct master *m, unsigned n);
+
 void lamb_close(struct master *m);
 
 #endif

@@ -46,11 +46,13 @@ static unsigned find(const struct generation *g, const struct target *found[TARG
 
 static void on_dialled(int fd, void *arg)
 {
-	static const struct msg_other payload = {.pad = {0}};
 	struct generation_other *o = arg;
 	struct generation *g = o->generation;
+	struct msg_other payload;
 
 	o->dial = NULL;
+	g->volume->refused = g->volume->refused || dial_found_nobody(fd);
+	payload = (struct msg_other){.refused = g->volume->refused};
 	if (fd < 0)
 		log_debug("volume %s: %s cannot be asked: %s", g->volume->shown, o->target.text,
 		    strerror(-fd));

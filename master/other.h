@@ -4,8 +4,8 @@
  *
  * To compare a daemon with that answers and does no I/O: each time the next one in the list, but
  * none that the volume has left with something unsettled: it would only go to and fro.  Nor when it
- * has nearly as many such daemons as it may have: those that do no I/O are waited for, and never
- * make a volume fail.  What the worker finds, it says by its exit word (seek.h).
+ * has nearly as many such daemons as it may have: all would have to be settled before anything
+ * else.  What the worker finds, it says by its exit word (seek.h).
  *
  * And who serves where one died, if that is a target still: what it tells may settle a past.
  */

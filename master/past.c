@@ -51,7 +51,7 @@ static void past_free(struct past *p)
 }
 
 bool past_add(struct past_list *list, uint32_t volume, uint32_t number, uint32_t epoch,
-    const char *address, const int *fds, unsigned count)
+    uint64_t since, const char *address, const int *fds, unsigned count)
 {
 	struct past *p = calloc(1, sizeof *p);
 
@@ -66,6 +66,7 @@ bool past_add(struct past_list *list, uint32_t volume, uint32_t number, uint32_t
 	p->volume = volume;
 	p->number = number;
 	p->epoch = epoch;
+	p->since = since;
 	memcpy(p->address, address, strnlen(address, sizeof p->address - 1));
 	p->count = count;
 	memcpy(p->fds, fds, count * sizeof *fds);
@@ -79,8 +80,10 @@ int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uin
 
 	TAILQ_FOREACH (p, list, link) {
 		for (unsigned i = 0; i < p->count; i++) {
-			const struct msg_past payload = {
-			    .past = p->number, .epoch = p->epoch, .witness = i == 0};
+			const struct msg_past payload = {.past = p->number,
+			    .epoch = p->epoch,
+			    .witness = i == 0,
+			    .age = generation_now() - p->since};
 			int fd = fcntl(p->fds[i], F_DUPFD_CLOEXEC, 4);
 
 			if (fd < 0)
@@ -102,6 +105,37 @@ static void past_end(struct master *m, struct volume *v, struct past_list *list,
 		state_save_rest(m);
 	past_drop(p->volume, p->number, p->count);
 	past_free(p);
+}
+
+bool past_fence(struct past_list *list, const char *address)
+{
+	struct past *p;
+	bool any = false;
+
+	TAILQ_FOREACH (p, list, link) {
+		if (strcmp(p->address, address) != 0)
+			continue;
+		any = p->fenced = true;
+	}
+	return any;
+}
+
+bool past_close_fenced(struct master *m, struct volume *v, struct past_list *list)
+{
+	struct past *p = TAILQ_FIRST(list), *next;
+	bool any = false;
+
+	for (; p; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (!p->fenced)
+			continue;
+		any = true;
+		log_info("volume %s: generation %u is settled: the daemon at %s will never run "
+			 "again, it was said (config/fenced)",
+		    v ? v->shown : "that was detached", p->number, p->address);
+		past_end(m, v, list, p);
+	}
+	return any;
 }
 
 bool past_settled(struct volume *v, uint32_t number)

@@ -27,7 +27,9 @@ struct past {
 	uint32_t volume; /* its number, never used twice */
 	uint32_t number; /* of the generation: never used twice by a volume */
 	uint32_t epoch;  /* the last that its daemon showed */
+	uint64_t since;  /* milliseconds: its generation's end */
 	char address[ADDRESS_TEXT_MAX];
+	bool fenced;
 	unsigned count;
 	int fds[CONNECTIONS_MAX]; /* the witness first */
 };
@@ -53,15 +55,21 @@ void past_drop(uint32_t volume, uint32_t number, unsigned count);
 int past_stand_in(void);
 
 /*
- * Takes over `count` descriptors of a generation of a volume.  Returns false when memory is short:
- * they are closed then, and a line in the log says what that may cost.
+ * Takes over `count` descriptors of a generation of a volume, which ended at `since`.  Returns
+ * false when memory is short: they are closed then, and a line in the log says what that may cost.
  */
 bool past_add(struct past_list *list, uint32_t volume, uint32_t number, uint32_t epoch,
-    const char *address, const int *fds, unsigned count);
+    uint64_t since, const char *address, const int *fds, unsigned count);
 
 /* Gives duplicates of all to a new generation.  Returns 0 or -errno: it was not given all, and must
  * not believe that it was. */
 int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation);
+
+/* Its daemon will never run again, somebody says; returns whether there is one in the list. */
+bool past_fence(struct past_list *list, const char *address);
+
+/* Those of which that was said are settled, by that word; returns whether there were any. */
+bool past_close_fenced(struct master *m, struct volume *v, struct past_list *list);
 
 /* The one of the volume with that number is settled. Returns false when there is none. */
 bool past_settled(struct volume *v, uint32_t number);

@@ -27,6 +27,7 @@ struct process {
 	struct chan *chan; /* NULL: the conversation is over */
 	struct relay *relay;
 	struct event *patience;
+	unsigned stopped;              /* how often in a row it was seen to be, heartbeat.c's */
 	char label[256];               /* "worker NAME[pid]" */
 	char blame[PROCESS_WORDS_MAX]; /* why we killed it; empty: we did not */
 	char late[PROCESS_WORDS_MAX];  /* why we shall, when our patience ends */

@@ -155,10 +155,9 @@ static void choose(
 			fail(v, words);
 		return;
 	}
-	if (past_count(&v->pasts) >= PASTS_MAX && v->state != VOLUME_ENDING && !is_first(v)) {
-		fail(v, "too many daemons that it had are not settled");
-		return;
-	}
+	/* more cannot be handed on: the next one leaves none, for it waits for all of them first */
+	if (past_count(&v->pasts) >= PASTS_MAX)
+		v->settle_all = true;
 	if (choice.delay)
 		try_later(v, choice.delay);
 	else
@@ -179,7 +178,7 @@ static void on_dialled(int fd, void *arg)
 
 	v->dial = NULL;
 	if (fd < 0) {
-		v->refused = v->refused || fd == -ECONNREFUSED;
+		v->refused = v->refused || dial_found_nobody(fd);
 		no_daemon(v, dial_words(fd));
 		return;
 	}

@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 #define FIRST_WORD "sheepfs-state"
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 #define HEAD_SIZE 64
 #define TEXT_MAX (64 << 20) /* bytes of a text, and between the two places */
 #define FIELDS_MAX 32
@@ -193,13 +193,15 @@ static void write_failovers(FILE *f, const struct master *m)
 	}
 }
 
-static void write_past(
-    FILE *f, uint32_t volume, uint32_t number, uint32_t epoch, const char *address, unsigned count)
+static void write_past(FILE *f, uint32_t volume, uint32_t number, uint32_t epoch, uint64_t since,
+    bool fenced, const char *address, unsigned count)
 {
 	fputs("past", f);
 	put_number(f, volume);
 	put_number(f, number);
 	put_number(f, epoch);
+	put_number(f, since);
+	put_number(f, fenced);
 	put_text(f, address);
 	put_number(f, count);
 	fputc('\n', f);
@@ -210,7 +212,8 @@ static void write_pasts(FILE *f, const struct past_list *pasts)
 	const struct past *p;
 
 	TAILQ_FOREACH (p, pasts, link)
-		write_past(f, p->volume, p->number, p->epoch, p->address, p->count);
+		write_past(
+		    f, p->volume, p->number, p->epoch, p->since, p->fenced, p->address, p->count);
 }
 
 /* The living generation dies with us: for our successor it is a past. */
@@ -219,7 +222,7 @@ static void write_generation(FILE *f, const struct volume *v)
 	const struct generation *g = &v->generation;
 
 	if (generation_may_leave(g))
-		write_past(f, v->number, g->number, g->epoch, g->target.text, g->nr_kept);
+		write_past(f, v->number, g->number, g->epoch, 0, false, g->target.text, g->nr_kept);
 }
 
 /* Its callers go on with the next sheepfs. */
@@ -240,6 +243,8 @@ static void write_volume(FILE *f, const struct volume *v)
 	put_number(f, v->generation.number);
 	put_number(f, v->restarts);
 	put_number(f, v->died);
+	put_number(f, v->rewrite);
+	put_number(f, v->refused);
 	put_number(f, v->lost);
 	put_number(f, v->face.size);
 	put_number(f, v->face.allocated);
@@ -672,6 +677,8 @@ static void fill_volume(struct reader *r, struct volume *v)
 	v->generation.number = (uint32_t)take_number(r, UINT32_MAX - 1);
 	v->restarts = (unsigned)take_number(r, UINT32_MAX);
 	v->died = take_number(r, 1);
+	v->rewrite = take_number(r, 1);
+	v->refused = take_number(r, 1);
 	v->lost = take_number(r, UINT64_MAX);
 	v->face.size = take_number(r, VOLUME_SIZE_MAX);
 	v->face.allocated = take_number(r, VOLUME_SIZE_MAX);
@@ -750,6 +757,8 @@ static void read_past(struct reader *r)
 	uint32_t volume = (uint32_t)take_number(r, UINT32_MAX);
 	uint32_t number = (uint32_t)take_number(r, UINT32_MAX);
 	uint32_t epoch = (uint32_t)take_number(r, UINT32_MAX);
+	uint64_t since = take_number(r, UINT64_MAX);
+	bool fenced = take_number(r, 1);
 	char address[ADDRESS_TEXT_MAX];
 	int fds[CONNECTIONS_MAX];
 	unsigned known, count = 0;
@@ -769,8 +778,12 @@ static void read_past(struct reader *r)
 	}
 	if (count < known)
 		r->bad = true;
-	if (!past_add(r->pasts, volume, number, epoch, address, fds, count))
+	/* the one that lived ended with its master */
+	if (!past_add(r->pasts, volume, number, epoch, since ? since : generation_now(), address,
+		fds, count))
 		r->bad = true;
+	else if (fenced)
+		TAILQ_LAST(r->pasts, past_list)->fenced = true;
 }
 
 static const struct {

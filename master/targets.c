@@ -100,7 +100,7 @@ void targets_fence(struct master *m, struct command *c)
 {
 	struct target_list *list = calloc(1, sizeof *list);
 	struct volume *v;
-	const struct past *p;
+	struct left *l;
 	char why[SENTENCE_MAX] = "out of memory";
 	int error = list ? target_parse_list(c->text, list, why, sizeof why) : -ENOMEM;
 	unsigned waiting = 0;
@@ -112,14 +112,18 @@ void targets_fence(struct master *m, struct command *c)
 		return;
 	}
 	TAILQ_FOREACH (v, &m->volumes, link) {
-		bool waits = false;
-
-		TAILQ_FOREACH (p, &v->pasts, link)
-			waits = waits || !strcmp(p->address, list->targets[0].text);
-		waiting += waits;
-		if (waits && generation_lives(&v->generation))
+		if (!past_fence(&v->pasts, list->targets[0].text))
+			continue;
+		waiting++;
+		/* else the next one is not told of it any more */
+		if (generation_lives(&v->generation))
 			generation_fence(&v->generation, list->targets[0].text);
 	}
+	LIST_FOREACH (l, &m->lefts, link)
+		if (past_fence(&l->pasts, list->targets[0].text)) {
+			waiting++;
+			past_close_fenced(m, NULL, &l->pasts);
+		}
 	log_warning(
 	    "it was said by user %u that the daemon at %s will never run again; volumes that "
 	    "waited for it: %u",

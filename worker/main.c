@@ -72,6 +72,7 @@ struct worker {
 	struct settle *settle; /* the earlier generations'; a volume's */
 	bool died;             /* a daemon of theirs */
 	bool refused;          /* a daemon has been away: it may have lost its locks */
+	bool rewrite;          /* what is asked again cannot be told from the new */
 	bool settle_all;       /* nothing is begun before that */
 	struct event *try_again;
 	struct event *settle_first; /* pending while the beginning waits */
@@ -402,6 +403,8 @@ static void begin(struct worker *w)
 	/* a connection that broke without anybody's death looks like a restart, too */
 	if (settle_cluster_restarted(w->settle) && w->refused)
 		serve_lock_is_lost(w->serve);
+	if (w->rewrite)
+		serve_rewrite(w->serve);
 	serve_begin(w->serve, settle_is_over(w->settle), w->died);
 }
 
@@ -420,6 +423,12 @@ static void on_settled(void *arg, uint32_t past, bool died, const char *sentence
 	w->died = w->died || died;
 	send_settled(w->master, w->volume, w->generation, &payload, sentence,
 	    strnlen(sentence, SENTENCE_MAX), NULL);
+	if (w->begun && w->refused && settle_cluster_restarted(w->settle) &&
+	    serve_lock_is_assumed(w->serve)) {
+		serve_lock_is_lost(w->serve);
+		give_up(w, EXIT_DAEMON_LOST, -EIO,
+		    "the cluster was started again and has forgotten the lock: it is taken again");
+	}
 	if (!settle_is_over(w->settle))
 		return;
 	if (w->begun)
@@ -448,9 +457,7 @@ static void begin_soon(struct worker *w, const char *address)
 
 static void take_past(struct worker *w, struct msg *m)
 {
-	const struct msg_past *past = &m->body.past;
-	int error = settle_add(w->settle, past->past, past->epoch, past->witness, msg_take_fd(m, 0),
-	    (const char *)m->tail);
+	int error = settle_add(w->settle, &m->body.past, msg_take_fd(m, 0), (const char *)m->tail);
 
 	if (error)
 		fatal("a connection of an earlier generation cannot be settled: %s",
@@ -519,6 +526,7 @@ static void take_other(struct worker *w, struct msg *m)
 	bool visit = settle_wants(w->settle, address);
 	struct daemon *other;
 
+	w->refused = w->refused || m->body.other.refused;
 	if (!visit && !serve_wants_comparison(w->serve))
 		return;
 	other = nodes_add(w->nodes, ++w->others, msg_take_fd(m, 0), address);
@@ -701,6 +709,7 @@ static void start_volume(struct worker *w, struct msg *m)
 	w->settle_all = start->settle_all;
 	w->died = start->died;
 	w->refused = start->refused;
+	w->rewrite = start->rewrite;
 	w->try_again = evtimer_new(w->base, on_try_again, w);
 	w->settle_first = event_new(w->base, -1, 0, on_settle_first, w);
 	w->settle = settle_open(w->base, sheep_daemon(w->sheep), start->cluster_ctime,

@@ -25,6 +25,7 @@ struct piece {
 	uint8_t *slot; /* where its bytes are, or go to */
 	bool retried;
 	bool again;               /* an earlier generation was given it */
+	bool holds;               /* its place, and is not done */
 	STAILQ_ENTRY(piece) next; /* of the doubtful ones, or of the free ones */
 };
 
@@ -45,6 +46,7 @@ struct pieces {
 	STAILQ_HEAD(, piece) unsettled, known;
 	bool settled, died, resuming;
 	uint16_t cache_flag;
+	uint8_t *rewritten; /* a bit for each object that needs it no more; NULL: none does */
 	struct vdi_proof doubt;
 	struct call reread;
 	uint32_t entry;
@@ -82,6 +84,16 @@ static void piece_failed(struct pieces *ps, struct piece *p, uint32_t result)
 	piece_done(ps, p, sheep_errno(result));
 }
 
+static bool first_write(struct pieces *ps, uint32_t object)
+{
+	uint8_t bit = (uint8_t)(1U << object % 8);
+	bool first = ps->rewritten && !(ps->rewritten[object / 8] & bit);
+
+	if (first)
+		ps->rewritten[object / 8] |= bit;
+	return first;
+}
+
 /* The daemon did what was asked. */
 static void piece_succeeded(struct pieces *ps, struct piece *p)
 {
@@ -91,7 +103,7 @@ static void piece_succeeded(struct pieces *ps, struct piece *p)
 	if (p->range.creates) {
 		inode_created(ps->inode, &p->write, object);
 		held = true;
-	} else if (p->range.write && p->again && ps->died) {
+	} else if (p->range.write && ps->died && (p->again || first_write(ps, object))) {
 		inode_again(ps->inode, &p->write, object);
 		held = true;
 	} else if (p->range.write) {
@@ -157,10 +169,11 @@ static void piece_start(struct pieces *ps, struct piece *p)
 	size_t size = (size_t)(r->end - r->first);
 	struct call *call = &p->call;
 
-	if (!r->write && !entry) {
-		memset(p->slot, 0, size);
+	if (p->holds || (!r->write && !entry)) {
+		if (!r->write)
+			memset(p->slot, 0, size);
 		range_leave(ps->ranges, &p->range);
-		piece_done(ps, p, 0);
+		piece_done(ps, p, p->holds ? -EIO : 0);
 		return;
 	}
 	if (!r->write) {
@@ -196,8 +209,8 @@ void piece_try_again(struct pieces *ps)
 	}
 }
 
-bool piece_add(struct pieces *ps, void *request, bool write, bool again, uint32_t object,
-    uint64_t first, size_t size, uint8_t *slot)
+bool piece_add(struct pieces *ps, void *request, bool write, enum request_again again,
+    uint32_t object, uint64_t first, size_t size, uint8_t *slot)
 {
 	struct piece *p;
 
@@ -213,12 +226,19 @@ bool piece_add(struct pieces *ps, void *request, bool write, bool again, uint32_
 	p->request = request;
 	p->slot = slot;
 	p->retried = false;
-	p->again = again;
-	p->range.held = write && again && !ps->settled;
+	p->again = again != REQUEST_NEW;
+	p->holds = again == REQUEST_HOLDS;
+	p->range.held = write && p->again && !ps->settled;
 	if (p->range.held)
 		STAILQ_INSERT_TAIL(&ps->unsettled, p, next);
 	range_enter(ps->ranges, &p->range);
 	return true;
+}
+
+bool piece_rewrite(struct pieces *ps)
+{
+	ps->rewritten = calloc(1, SD_INODE_NR_INDEX / 8);
+	return ps->rewritten;
 }
 
 void piece_unsettled(struct pieces *ps)
@@ -429,6 +449,7 @@ void piece_close(struct pieces *ps)
 	if (!ps)
 		return;
 	range_close(ps->ranges);
+	free(ps->rewritten);
 	free(ps->all);
 	free(ps);
 }

@@ -13,6 +13,7 @@
 #ifndef SHEEPFS_WORKER_PIECE_H
 #define SHEEPFS_WORKER_PIECE_H
 
+#include "ipc/msg.h"
 #include "worker/inode.h"
 
 struct piece_calls {
@@ -39,11 +40,16 @@ unsigned piece_writes(const struct vdi *v, unsigned slots);
 
 /*
  * Accepts bytes [first, first + size) of an object for `request`; `slot` is where they are, or go
- * to.  again: an earlier generation was given it.  Returns false when it is done already: a hole
- * was read, and done() does not follow.
+ * to.  again: an earlier generation was given it; REQUEST_HOLDS only while those are unsettled, and
+ * it ends with EIO.  Returns false when it is done already: a hole was read, and done() does not
+ * follow.
  */
-bool piece_add(struct pieces *ps, void *request, bool write, bool again, uint32_t object,
-    uint64_t first, size_t size, uint8_t *slot);
+bool piece_add(struct pieces *ps, void *request, bool write, enum request_again again,
+    uint32_t object, uint64_t first, size_t size, uint8_t *slot);
+
+/* Before any piece: once a daemon has died every object's first write gets its index entry written
+ * again.  Returns false when memory is short. */
+bool piece_rewrite(struct pieces *ps);
 
 /* Before any piece: earlier generations are not settled. */
 void piece_unsettled(struct pieces *ps);

@@ -32,7 +32,7 @@ struct serve {
 	enum state state;
 	bool draining, turning;
 	bool handing_over;
-	bool settled, died; /* the past */
+	bool settled, died, rewrite; /* the past */
 	struct daemon *daemon;
 	const struct arena *out, *in;
 	const struct serve_calls *calls;
@@ -236,7 +236,12 @@ static void request_cut(struct serve *s, struct request *q)
 	uint8_t *slot = arena_slot(write ? s->out : s->in, q->r.slot);
 	uint64_t object_size = UINT64_C(1) << s->vdi.shift;
 	uint64_t at = q->r.offset, to = at + q->r.length;
+	bool holds = q->r.again == REQUEST_HOLDS;
 
+	if (holds && (!write || s->settled)) {
+		request_done(s, q, -EIO);
+		return;
+	}
 	while (at < to) {
 		uint64_t first = at & (object_size - 1);
 		uint64_t size = to - at < object_size - first ? to - at : object_size - first;
@@ -495,10 +500,10 @@ static void on_better(void *arg)
 	end(arg, EXIT_DAEMON_STALLED, "the daemon ends no I/O, and another one reads the volume");
 }
 
-/* Not one that leaves, nor amid a snapshot, which changes the vid. */
+/* Not one that leaves. */
 static bool may_compare(const struct serve *s)
 {
-	return s->state == SERVING && !s->draining && !s->successor.active;
+	return s->state == SERVING && !s->draining;
 }
 
 void serve_stalled(struct serve *s)
@@ -577,7 +582,7 @@ static bool allocate(struct serve *s)
 	    .done = on_succeeded,
 	    .failed = on_failed,
 	    .arg = s};
-	return s->inode && s->pieces;
+	return s->inode && s->pieces && (!s->rewrite || piece_rewrite(s->pieces));
 }
 
 static void on_opened(void *arg, int error, bool elsewhere, const char *sentence)
@@ -610,6 +615,16 @@ void serve_lock_is_lost(struct serve *s)
 {
 	s->vdi.was.lock = 0;
 	s->calls->locked(s->arg, 0);
+}
+
+bool serve_lock_is_assumed(const struct serve *s)
+{
+	return s->vdi.lock_is_assumed;
+}
+
+void serve_rewrite(struct serve *s)
+{
+	s->rewrite = true;
 }
 
 void serve_begin(struct serve *s, bool settled, bool died)

@@ -80,6 +80,13 @@ void serve_begin(struct serve *s, bool settled, bool died);
  * locked now, it is by somebody else. */
 void serve_lock_is_lost(struct serve *s);
 
+/* Was the volume found locked, and that taken for the lock of an earlier generation? */
+bool serve_lock_is_assumed(const struct serve *s);
+
+/* Before serve_begin(): what the front asks again cannot be told from what is new.  After a
+ * daemon's death (died) every object's first write gets its index entry written again. */
+void serve_rewrite(struct serve *s);
+
 /* Nothing of earlier generations can run any more. */
 void serve_settled(struct serve *s, bool died);
 

@@ -57,6 +57,7 @@ struct past {
 	TAILQ_HEAD(, link) links;           /* that have not ended; the witness among them */
 	struct link *witness;               /* NULL: it has ended */
 	uint64_t begun, asked, heard, rest; /* milliseconds */
+	uint64_t age;                       /* milliseconds, when it begun */
 	uint64_t visited;  /* milliseconds: when its successor was last asked for */
 	uint32_t question; /* the number of the latest; 0: none */
 	uint8_t window[2 * sizeof(struct sd_rsp)];
@@ -207,11 +208,8 @@ static unsigned still_open(const struct past *p)
 static void ended(struct link *l, int error)
 {
 	struct past *p = l->past;
-	bool witness = l->witness;
 
 	link_end(l);
-	if (p->state == DEAD)
-		return;
 	if (error && error != ECONNRESET) {
 		/* our own kernel gave up: that says nothing about the other side */
 		if (p->state != UNKNOWN)
@@ -221,15 +219,15 @@ static void ended(struct link *l, int error)
 		p->state = UNKNOWN;
 		if (p->witness)
 			link_end(p->witness);
-	} else if (witness) {
-		if (p->state != UNKNOWN && p->state != RESTING) {
-			p->state = DEAD;
-			p->visited = connection_now();
-			ask_history(p->settle);
-		}
-	} else if (!still_open(p) && p->state == READING) {
+	} else if (still_open(p)) {
+		/* one process holds all: a lone end of the witness is not its death */
+	} else if (p->witness && p->state == READING) {
 		p->state = ASKING;
 		ask(p);
+	} else if (!p->witness && (p->state == READING || p->state == ASKING)) {
+		p->state = DEAD;
+		p->visited = connection_now();
+		ask_history(p->settle);
 	}
 }
 
@@ -425,7 +423,7 @@ static void look_for_host(struct settle *s, uint64_t now)
 static void look_after(struct past *p, uint64_t now)
 {
 	struct settle *s = p->settle;
-	uint64_t since = p->heard > p->begun ? p->heard : p->begun;
+	uint64_t waited = p->heard ? now - p->heard : now - p->begun + p->age;
 
 	if (p->state == RESTING) {
 		if (now >= p->rest)
@@ -436,7 +434,7 @@ static void look_after(struct past *p, uint64_t now)
 	}
 	if (now - p->asked >= ASK_AGAIN)
 		ask(p);
-	if (!s->fence || now - since < s->fence)
+	if (!s->fence || waited < s->fence)
 		return;
 	if (p->state == DEAD)
 		over(p, true,
@@ -496,20 +494,20 @@ struct settle *settle_open(struct event_base *base, struct daemon *daemon, uint6
 	return s;
 }
 
-static struct past *past_make(
-    struct settle *s, uint32_t number, uint32_t epoch, const char *address)
+static struct past *past_make(struct settle *s, const struct msg_past *past, const char *address)
 {
 	struct past *p;
 
 	TAILQ_FOREACH (p, &s->pasts, link)
-		if (p->number == number)
+		if (p->number == past->past)
 			return p;
 	p = s->nr_pasts < PASTS_MAX ? calloc(1, sizeof *p) : NULL;
 	if (!p)
 		return NULL;
 	p->settle = s;
-	p->number = number;
-	p->epoch = epoch;
+	p->number = past->past;
+	p->epoch = past->epoch;
+	p->age = past->age;
 	snprintf(p->address, sizeof p->address, "%s", address);
 	TAILQ_INIT(&p->links);
 	TAILQ_INSERT_TAIL(&s->pasts, p, link);
@@ -517,24 +515,23 @@ static struct past *past_make(
 	return p;
 }
 
-int settle_add(
-    struct settle *s, uint32_t past, uint32_t epoch, bool witness, int fd, const char *address)
+int settle_add(struct settle *s, const struct msg_past *past, int fd, const char *address)
 {
-	struct past *p = past_make(s, past, epoch, address);
-	struct link *l = p && (!witness || !p->witness) ? calloc(1, sizeof *l) : NULL;
+	struct past *p = past_make(s, past, address);
+	struct link *l = p && (!past->witness || !p->witness) ? calloc(1, sizeof *l) : NULL;
 
 	if (l)
 		l->readable = event_new(s->base, fd, EV_READ | EV_PERSIST, on_readable, l);
 	if (!l || !l->readable) {
 		free(l);
 		close(fd);
-		return p && witness && p->witness ? -EEXIST : -ENOMEM;
+		return p && past->witness && p->witness ? -EEXIST : -ENOMEM;
 	}
 	l->past = p;
 	l->fd = fd;
-	l->witness = witness;
+	l->witness = past->witness;
 	TAILQ_INSERT_TAIL(&p->links, l, link);
-	if (witness)
+	if (past->witness)
 		p->witness = l;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #ifndef SHEEPFS_WORKER_SETTLE_H
 #define SHEEPFS_WORKER_SETTLE_H
 
+#include "ipc/msg.h"
 #include "worker/sheep.h"
 
 struct settle_calls {
@@ -41,9 +42,8 @@ struct settle *settle_open(struct event_base *base, struct daemon *daemon, uint6
     unsigned fence_timeout, const struct settle_calls *calls, void *arg);
 
 /* A connection of a past, owned from now on (also on failure); a past's witness comes first, and
- * once.  address is copied.  Returns 0 or -errno. */
-int settle_add(
-    struct settle *s, uint32_t past, uint32_t epoch, bool witness, int fd, const char *address);
+ * once.  address is its daemon's, copied.  Returns 0 or -errno. */
+int settle_add(struct settle *s, const struct msg_past *past, int fd, const char *address);
 
 /* Begins with all of them; settled() comes from the loop. */
 void settle_begin(struct settle *s);

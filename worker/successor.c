@@ -77,6 +77,7 @@ static void adopt(struct successor *s)
 	v->vid = s->snapshot.successor;
 	v->create_time = s->snapshot.header.create_time;
 	inode_succeed(s->inode);
+	s->vdi->lock_is_assumed = false;
 	s->adopted(s->arg);
 	log_info("volume %s: %s", v->shown, s->snapshot.sentence);
 	if (!v->locked) {

@@ -169,7 +169,7 @@ static void header_check(struct vdi *v)
 		    "another name or tag; look at vdi/list and `dog vdi check`",
 		    v->shown, v->vid, h->vdi_id);
 	else if (v->snapshot != (h->snap_ctime != 0))
-		finish(v, -EAGAIN, false, "volume %s %s at this very moment; attach it again",
+		finish(v, -EAGAIN, true, "volume %s %s at this very moment; attach it again",
 		    v->shown, v->snapshot ? "is not a snapshot" : "was made a snapshot");
 	else if (h->store_policy)
 		finish(v, -EOPNOTSUPP, false,
@@ -308,6 +308,7 @@ static void on_lock_again(struct call *call)
 	v->locking = false;
 	if (result == SD_RES_SUCCESS || ours) {
 		v->locked = true;
+		v->lock_is_assumed = ours;
 		v->calls->locked(v->arg, vid);
 	}
 	if (v->abandoned)

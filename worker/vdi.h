@@ -91,7 +91,8 @@ struct vdi {
 	bool locks_enforced;
 	uint64_t cluster_ctime;
 	uint32_t vid;
-	bool locked; /* we asked for its lock and got it */
+	bool locked;          /* we asked for its lock and got it */
+	bool lock_is_assumed; /* it was locked already: by an earlier generation, we take it */
 	uint64_t create_time;
 	uint64_t size; /* bytes */
 	unsigned shift;

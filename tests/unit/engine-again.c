@@ -159,6 +159,77 @@ static void index_is_written_again_after_a_death(void **state)
 	world_close(w);
 }
 
+/* What a dead front was asked, its successor is asked as if it were new. */
+static void what_may_be_asked_again_is_written_again(void **state)
+{
+	struct world *w = world_begin(64 * MIB, 22);
+	struct front *f = &w->front;
+	unsigned writes;
+
+	(void)state;
+	assert_int_equal(front_write(f, 0, 4096, w->data), 0);
+	assert_int_equal(front_write(f, 4 * MIB, 4096, w->data), 0);
+	front_kill_engine(f);
+	sim_settle(w->sim);
+	f->rewrite = true;
+	w->sim->again = w->sim->rewriting = true;
+	run_until_ready(w);
+	writes = w->sim->index_writes;
+	assert_int_equal(front_write(f, 0, 512, w->data), 0);
+	assert_int_equal(w->sim->index_writes, writes); /* nobody died */
+	front_kill_engine(f);
+	f->died = true;
+	run_until_ready(w);
+	writes = w->sim->index_writes;
+	assert_int_equal(front_write(f, 0, 512, w->data), 0);
+	assert_int_equal(w->sim->index_writes, writes + 1);
+	assert_int_equal(front_write(f, 1024, 512, w->data), 0);
+	assert_int_equal(w->sim->index_writes, writes + 1); /* once is enough */
+	assert_int_equal(front_write(f, 4 * MIB, 512, w->data), 0);
+	assert_int_equal(w->sim->index_writes, writes + 2);
+	world_close(w);
+}
+
+/* One that is not done any more keeps what is new from its place, until nothing of it can run. */
+static void who_is_condemned_holds_its_place(void **state)
+{
+	struct world *w = world_begin(64 * MIB, 22);
+	struct front *f = &w->front;
+	struct front_request *old, *overlapping;
+	uint8_t before[4096];
+
+	(void)state;
+	assert_int_equal(front_write(f, 8 * MIB, 4096, w->data), 0);
+	memcpy(before, w->data, sizeof before);
+	memset(w->data, 'o', 4096);
+	old = write_begun(w, 8 * MIB, 4096);
+	next(w, false);
+	assert_true(f->is_ready);
+	old->r.again = REQUEST_HOLDS;
+	serve_request(f->serve, &old->r);
+	memset(w->data, 'n', 512);
+	overlapping = write_begun(w, 8 * MIB + 512, 512);
+	for (unsigned n = 0; n < 1000; n++)
+		sim_step(w->sim);
+	assert_true(old->unanswered && overlapping->unanswered);
+	sim_settle(w->sim);
+	sim_put(w->sim, VID, 2, 0, before, 4096);
+	serve_settled(f->serve, false);
+	sim_run(w->sim);
+	assert_false(old->unanswered || overlapping->unanswered);
+	assert_int_equal(front_read(f, 8 * MIB, 4096, w->back), 0);
+	memset(before + 512, 'n', 512);
+	assert_memory_equal(w->back, before, 4096);
+	/* nothing is left of it: it is over at once */
+	old = front_take(f, REQUEST_WRITE, 8 * MIB, 4096);
+	old->r.again = REQUEST_HOLDS;
+	front_send(f, old);
+	sim_run(w->sim);
+	assert_false(old->unanswered);
+	assert_int_equal(f->error, -EIO);
+	world_close(w);
+}
+
 /* ---- what has become of the volume ---- */
 
 /* Somebody else takes a snapshot: the VDI that we knew is `old`, the volume goes on as `now`. */
@@ -440,7 +511,8 @@ static void hands_over(void **state)
 	world_close(w);
 }
 
-/* A connection is just being admitted, and nothing else is to be done: the lock stays all the same. */
+/* A connection is just being admitted, and nothing else is to be done: the lock stays all the same.
+ */
 static void hands_over_at_rest(void **state)
 {
 	struct world *w = world_begin(64 * MIB, 22);
@@ -488,6 +560,8 @@ int main(void)
 	    cmocka_unit_test(same_object_waits_for_the_past),
 	    cmocka_unit_test(index_is_read_again),
 	    cmocka_unit_test(index_is_written_again_after_a_death),
+	    cmocka_unit_test(what_may_be_asked_again_is_written_again),
+	    cmocka_unit_test(who_is_condemned_holds_its_place),
 	    cmocka_unit_test(a_snapshot_is_followed),
 	    cmocka_unit_test(an_old_lock_is_given_back),
 	    cmocka_unit_test(several_snapshots_are_followed),

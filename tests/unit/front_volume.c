@@ -588,10 +588,24 @@ static void test_a_request_that_kills(void **state)
 	assert_int_equal(fixture_reply(x->device, &replied, NULL, NULL), -EIO);
 	assert_int_equal(replied, killed);
 	n = given(x, 6, r);
-	assert_int_equal(n, 1);
+	assert_int_equal(n, 2);
+	/* what a daemon still has of it keeps others from its place, and no worker does it any more
+	 */
+	assert_true(r[0].id == killer.id);
+	assert_int_equal(r[0].again, REQUEST_HOLDS);
+	assert_int_equal(r[1].op, REQUEST_READ);
+	assert_int_equal(r[1].again, REQUEST_NEW);
+	fixture_next(x, 7, true);
+	assert_int_equal(given(x, 7, r), 2);
+	assert_int_equal(r[0].again, REQUEST_HOLDS);
+	answer_in(x, 7, killer.id, -EIO);
+	fixture_next(x, 8, false);
+	fixture_silent(x->device);
+	assert_int_equal(given(x, 8, r), 1);
 	assert_int_equal(r[0].op, REQUEST_READ);
 	ask_read(x, 8192, 512);
-	assert_int_equal(given(x, 6, r), 1);
+	assert_int_equal(given(x, 8, r), 1);
+	assert_int_equal(r[0].again, REQUEST_NEW);
 }
 
 /* Deaths that no request can explain count for nothing. */

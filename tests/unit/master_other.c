@@ -72,7 +72,7 @@ static void leave(struct rig *r, uint32_t generation, const char *address)
 {
 	const int none = -1;
 
-	assert_true(past_add(&r->v->pasts, 1, generation, 0, address, &none, 0));
+	assert_true(past_add(&r->v->pasts, 1, generation, 0, 0, address, &none, 0));
 }
 
 static void the_others_in_their_order(void **state)

@@ -59,12 +59,14 @@ static struct volume *add_volume(struct pair *p, uint32_t number, const struct n
 	v->connection = 45;
 	v->mount_id = 99;
 	v->restarts = 7;
+	v->rewrite = v->refused = true;
+	v->died = false;
 	v->lost = 12345;
 	v->generation.number = 9;
 	v->attributes.mode = 0640;
 	v->attributes.uid = 1000;
 	v->attributes.gid = 1001;
-	assert_true(past_add(&v->pasts, number, 8, 3, ADDRESS, fds, 2));
+	assert_true(past_add(&v->pasts, number, 8, 3, 4711, ADDRESS, fds, 2));
 	state_device_name(device, number);
 	keep(p, device);
 	return v;
@@ -195,6 +197,8 @@ static void all_of_it_comes_back(void **state)
 	assert_int_equal(past->epoch, 3);
 	assert_int_equal(past->count, 3);
 	assert_string_equal(past->address, ADDRESS);
+	assert_int_equal(past->since, 4711);
+	assert_true(v->rewrite && v->refused && !v->died);
 
 	r = STAILQ_FIRST(&p->new.results);
 	assert_int_equal(r->number, 11);
@@ -395,8 +399,8 @@ static void what_is_none_is_refused(void **state)
 
 static void a_file_that_is_no_state_is_refused(void **state)
 {
-	static const char *const files[] = {"", "sheepfs-state 2 64 3\nend\n",
-	    "sheepfs-state 1 64 99999999999\n", "sheepfs-state 1 64 8\n", "nonsense"};
+	static const char *const files[] = {"", "sheepfs-state 1 64 3\nend\n",
+	    "sheepfs-state 2 64 99999999999\n", "sheepfs-state 2 64 8\n", "nonsense"};
 	struct state_tree tree;
 	char why[SENTENCE_MAX], *text, head[64];
 

@@ -37,6 +37,7 @@ struct rig {
 		const char *nodes[3];
 	} epochs[EPOCHS_MAX]; /* the newest first */
 	uint64_t ctime;
+	uint64_t age; /* of pasts to come */
 	unsigned asked;
 	/* visits */
 	unsigned unsure, visited;
@@ -165,6 +166,15 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int add_link(
+    struct rig *r, uint32_t past, uint32_t epoch, bool witness, int fd, const char *address)
+{
+	const struct msg_past said = {
+	    .past = past, .epoch = epoch, .witness = witness, .age = r->age};
+
+	return settle_add(r->settle, &said, fd, address);
+}
+
 static void add_past(struct rig *r, uint32_t past, uint32_t epoch, const char *address)
 {
 	for (unsigned i = 0; i < LINKS; i++) {
@@ -172,7 +182,7 @@ static void add_past(struct rig *r, uint32_t past, uint32_t epoch, const char *a
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		r->peers[past][i] = sv[1];
-		assert_int_equal(settle_add(r->settle, past, epoch, i == 0, sv[0], address), 0);
+		assert_int_equal(add_link(r, past, epoch, i == 0, sv[0], address), 0);
 	}
 }
 
@@ -333,12 +343,11 @@ static void too_much_is_refused(void **state)
 	for (uint32_t past = 1; past <= 10; past++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 		close(sv[1]);
-		assert_int_equal(
-		    settle_add(r->settle, past, 1, true, sv[0], DEAD), past <= 8 ? 0 : -ENOMEM);
+		assert_int_equal(add_link(r, past, 1, true, sv[0], DEAD), past <= 8 ? 0 : -ENOMEM);
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	close(sv[1]);
-	assert_int_equal(settle_add(r->settle, 1, 1, true, sv[0], DEAD), -EEXIST);
+	assert_int_equal(add_link(r, 1, 1, true, sv[0], DEAD), -EEXIST);
 }
 
 /* ---- one that died ---- */
@@ -636,6 +645,40 @@ static void no_fence(void **state)
 }
 
 /* A slow one that answers its witness is reached: the fence is not for it. */
+/* A process that died has no open connection: a lone end of the witness proves nothing. */
+static void the_witness_alone_is_no_death(void **state)
+{
+	struct rig *r = *state;
+
+	open_settle(r, 60);
+	add_past(r, 1, 5, DEAD);
+	add_old_epoch(r);
+	r->epoch = 5;
+	settle_begin(r->settle);
+	settle_served(r->settle, DEAD);
+	hang_up(r, 1, 0);
+	run(r, 1, 1);
+	assert_int_equal(r->settled[1], 0);
+	for (unsigned i = 1; i < LINKS; i++)
+		hang_up(r, 1, i);
+	run(r, 1, 1);
+	assert_int_equal(r->settled[1], 1);
+}
+
+/* Generation after generation: it is one fence. */
+static void the_fence_is_as_old_as_the_past(void **state)
+{
+	struct rig *r = *state;
+
+	open_settle(r, 60);
+	r->age = 59500;
+	dies(r);
+	run(r, 1, 2);
+	assert_int_equal(r->settled[1], 1);
+	assert_int_equal(r->died[1], 1);
+	assert_non_null(strstr(r->sentence, "--fence-timeout"));
+}
+
 static void a_slow_daemon_is_waited_for(void **state)
 {
 	struct rig *r = *state;
@@ -677,6 +720,8 @@ int main(void)
 	    TEST(a_reset_is_a_death_when_the_witness_is_gone),
 	    TEST(the_fence),
 	    TEST(no_fence),
+	    TEST(the_witness_alone_is_no_death),
+	    TEST(the_fence_is_as_old_as_the_past),
 	    TEST(a_slow_daemon_is_waited_for),
 	};
 

@@ -156,6 +156,8 @@ void front_start(struct front *f, const char *name, const char *tag, uint32_t sn
 	assert_non_null(f->serve);
 	if (f->lock_is_lost)
 		serve_lock_is_lost(f->serve);
+	if (f->rewrite)
+		serve_rewrite(f->serve);
 	serve_begin(f->serve, !f->unsettled, f->died);
 }
 
@@ -194,7 +196,7 @@ void front_resume(struct front *f)
 			list[count++] = &f->requests[n];
 	qsort(list, count, sizeof *list, as_they_came);
 	for (unsigned n = 0; n < count; n++) {
-		list[n]->r.again = 1;
+		list[n]->r.again = REQUEST_AGAIN;
 		serve_request(f->serve, &list[n]->r);
 	}
 }

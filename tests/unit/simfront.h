@@ -36,7 +36,7 @@ struct front {
 	struct vdi_identity
 	    was;              /* what the next engine is told of the one before; vid 0: nothing */
 	bool unsettled, died; /* how the next one begins */
-	bool lock_is_lost;
+	bool lock_is_lost, rewrite;
 	/* what the engine told */
 	unsigned snapshots; /* answers to serve_snapshot() */
 	uint64_t snapshot_number;

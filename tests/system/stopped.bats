@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck disable=SC2154 # variables of lib.bash
+#
+# Helpers that are stopped, and not dead: each is found, ended and followed by the next one.  Workers: restart.bats.
+
+load lib
+load deaths
+
+setup() {
+	begin_test 120
+}
+
+teardown() {
+	end_test
+}
+
+# written NAME: a block of it, within 20 s
+written() {
+	timeout 20 dd if=/dev/zero of="$(volume "$1")" bs=4k count=1 oflag=direct conv=notrunc status=none
+}
+
+@test "a front that is stopped is ended, and its callers go on" {
+	local pid
+	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
+	start_lamb lamb
+	start_sheepfs "$address"
+	attached one 16M
+	sleep 2.5 # one that was of no use counts
+	pid=$(front_pid)
+	stopped "$pid"
+	client dd if=/dev/zero of="$(volume one)" bs=64k count=16 oflag=direct conv=notrunc status=none
+	wait_until 20 another_front "$pid"
+	wait_until 20 gone "$client"
+	same '' "$(cat "$client_out")"
+	grep 'ended: it was stopped; .*callers wait for the next one' "$sheepfs_log"
+	written one
+	detach one
+}
+
+@test "a lamb of ours that is stopped is ended, and its volumes go on with the next one" {
+	local pid
+	mkdir -m 0700 "$T/own"
+	start_sheepfs "lamb:$T/own"
+	attached one 16M
+	pid=$(children lamb)
+	stopped "$pid"
+	client dd if=/dev/zero of="$(volume one)" bs=64k count=16 oflag=direct conv=notrunc status=none
+	wait_until 30 gone "$client"
+	same '' "$(cat "$client_out")"
+	gone "$pid"
+	grep 'it was stopped' "$sheepfs_log"
+	never_failed
+	detach one
+}
+
+@test "a cluster worker that is stopped is ended, and tables are made by the next one" {
+	local pid
+	start_lamb lamb
+	start_sheepfs "$address"
+	cat "$mnt/vdi/list" >/dev/null
+	pid=$(cluster_pid)
+	stopped "$pid"
+	wait_until 15 gone "$pid"
+	timeout 20 cat "$mnt/vdi/list" >/dev/null
+	grep 'the cluster worker ended: it was stopped' "$sheepfs_log"
+}
