@@ -270,7 +270,8 @@ static int run(struct master *m, const struct conf *c, struct inheritance *i)
 	return m->exit_status;
 }
 
-/* What must be so before, in an order that changes nothing for others until all of it is so. */
+/* What must be so before, in an order that changes nothing for others until all of it is so.
+ * Returns an exit status, or 0. */
 static int prepare(struct master *m, struct conf *c, struct inheritance *i)
 {
 	char why[1024] = "";
@@ -286,7 +287,9 @@ static int prepare(struct master *m, struct conf *c, struct inheritance *i)
 		error = lamb_prepare(c, why, sizeof why); /* no other lamb has the store by now */
 	if (error)
 		announce_failed("%s", why);
-	return error;
+	if (error == -ENOENT && !m->mountpoint[0])
+		return EXIT_USAGE; /* where to mount: no better the next time */
+	return error ? EXIT_FAILURE : 0;
 }
 
 /* Returns 0, or -errno with a sentence in why. */
@@ -324,13 +327,14 @@ int main(int argc, char **argv)
 	error = open_log(&conf);
 	if (error) {
 		announce_failed("the log file %s cannot be opened: %s", conf.log, strerror(-error));
-		return EXIT_FAILURE;
+		return EXIT_USAGE;
 	}
 	if (conf.log || !conf.foreground)
 		announce_log_is_elsewhere();
 	start_raise_limits();
-	if (prepare(&master, &conf, &inheritance))
-		return EXIT_FAILURE;
+	status = prepare(&master, &conf, &inheritance);
+	if (status)
+		return status;
 	if (chdir("/"))
 		fatal("the root directory cannot be reached: %s", strerror(errno));
 	status = run(&master, &conf, &inheritance);

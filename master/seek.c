@@ -82,8 +82,8 @@ static void go_on(struct volume *v)
 	v->blames = v->settle_all = v->refused = false;
 	status_note_failover(v, pause, v->trouble);
 	state_save_volume(v);
-	log_warning("volume %s goes on after %llu ms: generation %u, through %s", v->shown,
-	    (unsigned long long)pause, g->number, g->target.text);
+	log_warning("volume %s goes on after %llu ms: generation %u, through %s; before: %s",
+	    v->shown, (unsigned long long)pause, g->number, g->target.text, v->trouble);
 	snapshot_resume(v);
 	if (v->attach)
 		attach_revived(v);

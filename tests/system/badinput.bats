@@ -223,7 +223,7 @@ attach_fails() {
 
 # tail_has_gone_on NAME TARGET: through this one, in what the log holds since it was emptied
 tail_has_gone_on() {
-	grep -q "volume $1 goes on after .* through $2\$" "$sheepfs_log"
+	grep -q "volume $1 goes on after .* through $2; before: " "$sheepfs_log"
 }
 
 @test "garbage in the middle of I/O, and no other daemon: its callers wait until it is sane" {

@@ -81,6 +81,12 @@ made() {
 	head -c 1048577 /dev/zero | tr '\0' '\n' >"$conf"
 	run -2 "$sheepfs_program" -c "$conf" "$T/mnt"
 	contains "$output" 'too large'
+	# nor is this better the next time: systemd is not to start it again
+	settings
+	run -2 timeout 5 "$sheepfs_program" -f -c "$conf" "$T/nowhere"
+	contains "$output" "$T/nowhere does not exist"
+	run -2 timeout 5 "$sheepfs_program" -f -c "$conf" --log "$T/nowhere/log"
+	contains "$output" "$T/nowhere/log"
 }
 
 # refused_as WORD...: $conf is, and these are in the sentence

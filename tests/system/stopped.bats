@@ -65,3 +65,30 @@ written() {
 	timeout 20 cat "$mnt/vdi/list" >/dev/null
 	grep 'the cluster worker ended: it was stopped' "$sheepfs_log"
 }
+
+@test "config/fenced counts also while no daemon serves" {
+	local a b
+	lamb_store=shared
+	start_lamb a
+	a=$address
+	start_lamb b
+	b=$address
+	start_sheepfs "$a,$b"
+	attached one 16M object_size=1M
+	fault a freeze
+	client dd if=/dev/zero of="$(volume one)" bs=64k count=1 oflag=direct conv=notrunc status=none
+	wait_until 20 served_by one "$b"
+	still_there "$client"
+	kill_lamb b
+	wait_until 10 grep -q 'volume one: generation 2 ended' "$sheepfs_log"
+	order config/fenced "$a"
+	contains "$sentence" "volumes that waited for $a: 1"
+	still_there "$client"
+	start_lamb b
+	wait_until 20 gone "$client"
+	same '' "$(cat "$client_out")"
+	wait_until 10 all_settled one
+	grep "generation 1 is settled: the daemon at $a will never run again, it was said (config/fenced)" "$sheepfs_log"
+	kill -CONT "${lamb_pids[a]}"
+	detach one
+}
