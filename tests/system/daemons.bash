@@ -72,7 +72,7 @@ daemon_of() {
 # ways: those that this kernel has
 #	killed    kill -9
 #	ended     SIGTERM
-#	stopped   SIGSTOP
+#	stopped   SIGSTOP; lamb outside of every lock of the store, which the other node needs
 #	closed    its port and connections are gone, it lives on
 #	unheard   what is sent to it is lost
 # Before there are connections to them.
@@ -91,7 +91,7 @@ lose() {
 	case $1 in
 	killed) kill -KILL "$(daemon_pid "$2")" ;;
 	ended) kill -TERM "$(daemon_pid "$2")" ;;
-	stopped) kill -STOP "$(daemon_pid "$2")" ;;
+	stopped) stop_daemon "$2" ;;
 	closed) "${in_network[@]}" ss -K -t -a "src = $(daemon_address "$2")" >/dev/null ;;
 	unheard) ip neigh replace "$(daemon_host "$2")" lladdr 02:00:00:00:00:01 nud permanent dev "$link" ;;
 	esac
@@ -102,7 +102,7 @@ regain() {
 	local way=${daemon_lost[$1]:-}
 	unset "daemon_lost[$1]"
 	case $way in
-	stopped) kill -CONT "$(daemon_pid "$1")" ;;
+	stopped) continue_daemon "$1" ;;
 	unheard) ip neigh del "$(daemon_host "$1")" dev "$link" ;;
 	closed)
 		kill -KILL "$(daemon_pid "$1")"
@@ -112,11 +112,31 @@ regain() {
 	esac
 }
 
+stop_daemon() {
+	if [ "$daemons_are" = lamb ]; then
+		fault "$1" freeze
+		wait_until 20 is_stopped "$(daemon_pid "$1")"
+	else
+		kill -STOP "$(daemon_pid "$1")"
+	fi
+}
+
+is_stopped() {
+	grep -q '^State:.T' "/proc/$1/status"
+}
+
+continue_daemon() {
+	kill -CONT "$(daemon_pid "$1")"
+	[ "$daemons_are" != lamb ] || fault "$1"
+}
+
 start_daemon_again() {
 	wait_until 20 gone "$(daemon_pid "$1")"
 	if [ "$daemons_are" = lamb ]; then
 		# a thread of it may hold the store's lock a little longer than its first thread lives
 		wait "${lamb_pids[$1]}" 2>/dev/null || :
+		# it may have been killed while it was stopped
+		: >"$T/$1.fault"
 		start_lamb "$1" -b "$(daemon_host "$1")"
 	else
 		# only when the others have lost it may it come back
