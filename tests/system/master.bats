@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2154 # variables of lib.bash
+# shellcheck disable=SC2012,SC2030,SC2031,SC2154 # variables of lib.bash
 #
 # The master may be killed, restarted and replaced without an unmount: under something that keeps its descriptors, as
 # systemd does (tests/lib/keeper.c plays that part), and with --replace.  Callers see a pause, and a command is done once.
@@ -8,6 +8,7 @@
 load lib
 load deaths
 load keeper
+load mapper
 load writer
 
 setup() {
@@ -186,7 +187,7 @@ attach_is_refused_twice() {
 	wait_until 10 gone "$sheepfs_pid"
 }
 
-@test "what is open, owned, written to a knob and was a result stays" {
+@test "what is open, mapped, owned, written to a knob and was a result stays" {
 	local fd
 	noise "$T/noise" 3000000
 	start_kept "$here"
@@ -198,15 +199,24 @@ attach_is_refused_twice() {
 	order config/page_cache 1
 	exec {fd}<>"$(volume one)"
 	head -c 1000000 <&"$fd" | cmp -n 1000000 - "$T/noise"
+	attached two 16M
+	dd if="$T/noise" of="$(volume two)" bs=1M conv=notrunc,fsync status=none
+	start_mapper "$(volume two)"
+	mapping_before 1
 	kill_master
+	mapping_after 1 "$here" two "$T/noise"
 	dd bs=1000000 count=1 status=none iflag=fullblock <&"$fd" | cmp - <(tail -c +1000001 "$T/noise" | head -c 1000000)
+	mapping_before 2
 	kill_master
+	mapping_after 2 "$here" two "$T/noise"
+	stop_mapper
 	exec {fd}<&-
 	same '640 1234 5678 67108864' "$(stat -c '%a %u %g %s' "$(volume one)")"
 	same 77 "$(cat "$mnt/config/io_timeout")"
 	same 1 "$(cat "$mnt/config/page_cache")"
 	cmp -n 3000000 "$T/noise" "$(volume one)"
 	detach one
+	detach two
 	stop_is_the_end
 }
 
@@ -298,7 +308,7 @@ helpers_with() {
 
 # in_vain WORD...: a replacement with these helpers fails, and the old one goes on
 in_vain() {
-	local old=$sheepfs_pid word
+	local old=$sheepfs_pid
 	if SHEEPFS_LIBEXEC=$T/helpers timeout 60 "$sheepfs_program" -s "$here" --log "$T/new.log" --uids "$(uid_range)" \
 		"$@" --replace "$T/mnt" 2>"$T/new.out" 3>&- </dev/null; then
 		fail "it took over: $(cat "$T/new.log")"
