@@ -113,6 +113,32 @@ tree_is_served() {
 	timeout 2 test -e "$T/mnt/vdi/mount"
 }
 
+@test "one that hangs is ended by the watchdog, and the next one goes on" {
+	local n begin
+	start_kept "$here"
+	load_begins
+	# one that is not silent is left alone
+	sleep 8
+	run ! grep watchdog "$T/kept.out"
+	for n in 1 2; do
+		begin=$(now_ms)
+		kill -STOP "$sheepfs_pid"
+		wait_until 40 ready_times $((n + 1))
+		tell "the next one served $(($(now_ms) - begin)) ms after it had been stopped"
+		grep "^the watchdog ends $sheepfs_pid: " "$T/kept.out"
+		same "$n" "$(grep -c '^killed by signal 9' "$T/kept.out")"
+		follow
+		sleep 1
+	done
+	load_was_well
+	went_on one 2
+	same 2 "$(ls "$mnt/volume" | wc -l)"
+	run ! grep 'was not handed on' "$sheepfs_log"
+	detach one
+	detach two
+	stop_is_the_end
+}
+
 @test "a lamb of ours dies with the master: the connections to it are kept all the same, as evidence" {
 	start_kept "lamb:$T/own"
 	here=lamb:$T/own
