@@ -23,13 +23,6 @@ teardown() {
 	end_test
 }
 
-# replace [OPTION...]: by a new one, which goes to the background
-replace() {
-	timeout 60 "$sheepfs_program" -s "$here" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" --replace "$@" "$T/mnt" \
-		2>"$T/replace.out" 3>&-
-	follow
-}
-
 # load_begins: fio with checksums on one, direct and deep, and an ext4 on a loop device on two
 load_begins() {
 	need fio mkfs.ext4 losetup
@@ -199,7 +192,7 @@ attach_is_refused_twice() {
 	for ((n = 0; n < 20; n++)); do
 		sleep "0.$((RANDOM % 5 + 1))"
 		old=$sheepfs_pid
-		replace --io-timeout "$n"
+		replace "$here" --io-timeout "$n"
 		wait_until 5 gone "$old"
 		[ "$sheepfs_pid" != "$old" ]
 	done
@@ -313,7 +306,7 @@ answered() {
 	asked vdi/snapshot 'one second'
 	local third=$client third_out=$client_out
 	sleep 0.5
-	replace
+	replace "$here"
 	fault a
 	answered "$first" "$first_out"
 	answered "$second" "$second_out"
@@ -368,7 +361,7 @@ in_vain() {
 		still_there "$sheepfs_pid"
 	done
 	# one that can serve can still do it
-	SHEEPFS_LIBEXEC=$build/libexec replace
+	SHEEPFS_LIBEXEC=$build/libexec replace "$here"
 	load_was_well
 	detach one
 	detach two

@@ -81,8 +81,8 @@ start_fio() {
 	local name=$1 size=$2 seconds=$3
 	shift 3
 	client timeout $((seconds * 4 + 60)) fio --name="$name" --filename="$(volume "$name")" --rw=randwrite \
-		--bsrange=512-256k --blockalign=512 --verify=crc32c --verify_backlog=256 --verify_fatal=1 --size="$size" \
-		--time_based --runtime="$seconds" "$@"
+		--bsrange=512-256k --blockalign=512 --verify=crc32c --verify_backlog=256 --verify_fatal=1 \
+		--verify_state_save=0 --size="$size" --time_based --runtime="$seconds" "$@"
 }
 
 # fio_is_content PID OUTPUT: it has ended, without an error of any kind
@@ -122,7 +122,7 @@ fio_round() {
 	printf -v number '%08x' "$1"
 	exec timeout 600 fio --name="$2" --filename="$(volume "$2")" --size="$3" --rw=randwrite --bsrange=512-256k \
 		--blockalign=512 --verify=pattern --verify_pattern="%o0x$number" --verify_interval=512 --verify_fatal=1 \
-		--randseed="$((${seed:-1} + $1))" --output=/dev/null "${@:4}"
+		--verify_state_save=0 --randseed="$((${seed:-1} + $1))" --output=/dev/null "${@:4}"
 }
 
 # rounds_done VOLUME: how many so far
