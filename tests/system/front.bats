@@ -98,7 +98,7 @@ has_children() {
 	local n
 	need mkfs.ext4 losetup
 	attached one 64M
-	mkfs.ext4 -q -F "$(volume one)"
+	mkfs.ext4 -q -F -e remount-ro "$(volume one)"
 	mkdir "$T/disk"
 	mount -o loop "$(volume one)" "$T/disk"
 	client bash -c "while :; do dd if=/dev/urandom of='$T/disk/a' bs=64k count=16 conv=fsync status=none && cp '$T/disk/a' '$T/disk/b' || exit 1; done"
@@ -114,7 +114,7 @@ has_children() {
 	wait_until 5 gone "$client"
 	noise "$T/noise" 1000000
 	cp "$T/noise" "$T/disk/noise"
-	grep " $T/disk ext4 rw" /proc/mounts
+	is_writable "$T/disk"
 	unmount_disk "$T/disk"
 	fsck.ext4 -fn "$(volume one)"
 	detach one

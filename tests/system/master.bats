@@ -28,7 +28,7 @@ load_begins() {
 	need fio mkfs.ext4 losetup
 	attached one 64M
 	attached two 64M
-	mkfs.ext4 -q -F "$(volume two)"
+	mkfs.ext4 -q -F -e remount-ro "$(volume two)"
 	mkdir "$T/disk"
 	mount -o loop "$(volume two)" "$T/disk"
 	start_rounds one 24M --ioengine=libaio --direct=1 --iodepth=16
@@ -42,7 +42,7 @@ load_was_well() {
 	still_there "$buffered"
 	stop_rounds "$direct" "$direct_out"
 	wait "$buffered" || fail "the writer died: $(cat "$buffered_out")"
-	grep " $T/disk ext4 rw" /proc/mounts
+	is_writable "$T/disk"
 	unmount_disk "$T/disk"
 	fsck.ext4 -fn "$(volume two)"
 	never_failed

@@ -146,8 +146,9 @@ lock_is_ours() {
 	sync "$T/disk/last"
 	still_there "$writer_pid"
 	stop_writer
+	wait "$client" || fail "the writer failed: $(cat "$client_out")"
 	same '' "$(cat "$client_out")"
-	run ! grep -E " $T/disk ext4 ro[, ]" /proc/mounts
+	is_writable "$T/disk"
 	cp "$T/disk/last" "$T/last"
 	unmount_disk "$T/disk"
 	e2fsck -fn "$(volume disk)"

@@ -62,15 +62,22 @@ holds() {
 
 # ---- a file system ----
 
-# Makes, syncs and removes files until it has been enough.
+# Makes, syncs and removes files until it has been enough, or something fails.
 files() {
 	local n=0
 	while [ ! -e "$T/enough" ]; do
 		n=$((n + 1))
-		head -c $((n % 17 * 20000 + 100)) /dev/urandom >"$1/file$((n % 50))"
-		[ $((n % 5)) != 0 ] || sync "$1/file$((n % 50))"
-		[ $((n % 7)) != 0 ] || rm -f "$1/file$(((n + 13) % 50))"
+		head -c $((n % 17 * 20000 + 100)) /dev/urandom >"$1/file$((n % 50))" || exit 1
+		[ $((n % 5)) != 0 ] || sync "$1/file$((n % 50))" || exit 1
+		[ $((n % 7)) != 0 ] || rm -f "$1/file$(((n + 13) % 50))" || exit 1
 	done
+}
+
+# is_writable DIRECTORY: its ext4 is, and has met no error: since Linux 6.12 that leaves "rw", and adds "emergency_ro"
+is_writable() {
+	local options
+	options=$(awk -v path="$1" '$2 == path && $3 == "ext4" { print $4 }' /proc/mounts)
+	[[ ,$options, == *,rw,* && ,$options, != *,emergency_ro,* ]] || fail "the ext4 at $1 is '$options'"
 }
 
 # ---- fio ----
