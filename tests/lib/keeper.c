@@ -7,9 +7,14 @@
  * closed is dropped), and when the program dies by a signal or with an error, waits for the end of
  * everything that it had started and starts it again with them.  With status 0 all ends.  Each
  * event is a line on standard output; DIRECTORY/pid holds the program's process number.
+ *
+ * It is the watchdog, too: who has said READY=1 and then is silent is ended by SIGABRT, and one
+ * that does not heed that, as when it is stopped, by SIGKILL.  It is silent after three times
+ * WATCHDOG_USEC: a busy machine is no death.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,11 +28,14 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KEPT_MAX 4096
 #define FIRST_FD 3
-#define WATCHDOG_USEC "2000000"
+#define WATCHDOG_USEC 2000000
+#define SILENCE (3 * WATCHDOG_USEC / 1000) /* milliseconds */
+#define GRACE 1000                         /* from SIGABRT to SIGKILL */
 
 struct kept {
 	char name[256];
@@ -39,11 +47,21 @@ static struct kept kept[KEPT_MAX];
 static unsigned nr_kept;
 static const char *directory;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
+/* When it was heard last, since READY=1, and when it was sent SIGABRT, in milliseconds; or 0. */
+static int64_t heard, aborted;
 
 static void die(const char *what)
 {
 	fprintf(stderr, "keeper: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void drop(unsigned i)
@@ -120,8 +138,14 @@ static void hear(int socket)
 		polled = polled && strcmp(line, "FDPOLL=0") != 0;
 		if (!strncmp(line, "FDNAME=", 7))
 			snprintf(name, sizeof name, "%s", line + 7);
-		if (!strcmp(line, "READY=1"))
+		if (!strcmp(line, "READY=1")) {
 			puts("ready");
+			heard = now();
+		}
+		if (!strcmp(line, "WATCHDOG=1") && heard)
+			heard = now();
+		if (!strcmp(line, "STOPPING=1"))
+			heard = 0; /* its end may take longer */
 	}
 	if (store && fd >= 0)
 		keep(name, fd, polled);
@@ -162,7 +186,8 @@ static void set_environment(void)
 		used += (size_t)snprintf(
 		    names + used, sizeof names - used, "%s%s", i ? ":" : "", kept[i].name);
 	setenv("NOTIFY_SOCKET", address.sun_path, 1);
-	setenv("WATCHDOG_USEC", WATCHDOG_USEC, 1);
+	snprintf(number, sizeof number, "%d", WATCHDOG_USEC);
+	setenv("WATCHDOG_USEC", number, 1);
 	if (!nr_kept)
 		return;
 	setenv("LISTEN_FDNAMES", names, 1);
@@ -179,6 +204,7 @@ static pid_t start(char **argv)
 	FILE *f;
 
 	drop_ended();
+	heard = aborted = 0;
 	pid = fork();
 	if (pid < 0)
 		die("fork");
@@ -198,6 +224,20 @@ static pid_t start(char **argv)
 		die(path);
 	printf("started %d with %u descriptors\n", (int)pid, nr_kept);
 	return pid;
+}
+
+/* What it has said is heard already. */
+static void watch(pid_t pid)
+{
+	if (aborted) {
+		if (now() - aborted >= GRACE)
+			kill(pid, SIGKILL);
+	} else if (heard && now() - heard >= SILENCE) {
+		printf("the watchdog ends %d: it said nothing for %" PRId64 " ms\n", (int)pid,
+		    now() - heard);
+		aborted = now();
+		kill(pid, SIGABRT);
+	}
 }
 
 /* What it had started became our children. */
@@ -260,8 +300,10 @@ int main(int argc, char **argv)
 		drop_ended();
 		while (read(p[1].fd, &ignored, sizeof ignored) > 0)
 			;
-		if (waitpid(pid, &status, WNOHANG) != pid)
+		if (waitpid(pid, &status, WNOHANG) != pid) {
+			watch(pid);
 			continue;
+		}
 		while (poll(p, 1, 0) > 0)
 			hear(p[0].fd);
 		if (!over(status))

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck disable=SC2154 # variables of lib.bash and daemons.bash
 #
-# Workers, fronts and daemons die in all ways, again and again, under fio with O_DIRECT at depth 16 on one volume and a
+# Workers, fronts, masters and daemons die in all ways, again and again, under fio with O_DIRECT at depth 16 on one volume and a
 # buffered writer on another, on nodes of lamb and on a real cluster: callers see a pause, and nothing is lost.
 
 load lib
 load real
 load deaths
 load daemons
+load keeper
 load writer
 
 setup() {
@@ -17,14 +18,15 @@ setup() {
 }
 
 teardown() {
+	find_master
 	end_test
 	real_stop
 }
 
-# begin WHAT: lamb or real
+# begin WHAT [START]: lamb or real; START is how sheepfs is started
 begin() {
 	start_daemons "$1"
-	start_sheepfs "$targets"
+	"${2:-start_sheepfs}" "$targets"
 	attached one 64M object_size=1M
 	order config/page_cache 1
 	attached two 64M object_size=1M
@@ -110,6 +112,58 @@ fronts_die() {
 @test "fronts are killed on a real cluster" {
 	real_need
 	fronts_die real
+}
+
+# ---- masters ----
+
+masters_die() {
+	local n deaths
+	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
+	deaths=$(many 3 20)
+	begin "$1" start_kept
+	for ((n = 0; n < deaths; n++)); do
+		sleep "0.$((RANDOM % 8 + 1))"
+		kill_master
+	done
+	same "$deaths" "$(grep -c '^killed by signal 9' "$T/kept.out")"
+	went_on one "$deaths"
+	run ! grep 'was not handed on' "$sheepfs_log"
+	nothing_lost "$1"
+	stop_is_the_end
+}
+
+@test "masters are killed on nodes of lamb" {
+	masters_die lamb
+}
+
+@test "masters are killed on a real cluster" {
+	real_need
+	masters_die real
+}
+
+masters_are_replaced() {
+	local n old times
+	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
+	times=$(many 3 20)
+	begin "$1"
+	for ((n = 0; n < times; n++)); do
+		sleep "0.$((RANDOM % 8 + 1))"
+		old=$sheepfs_pid
+		replace "$targets"
+		wait_until 5 gone "$old"
+		[ "$sheepfs_pid" != "$old" ]
+	done
+	same "$times" "$(grep -c 'takes over' "$sheepfs_log")"
+	nothing_lost "$1"
+}
+
+@test "masters are replaced on nodes of lamb" {
+	masters_are_replaced lamb
+}
+
+@test "masters are replaced on a real cluster" {
+	real_need
+	masters_are_replaced real
 }
 
 # ---- daemons ----

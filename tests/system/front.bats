@@ -1,12 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2154 # variables of lib.bash
+# shellcheck disable=SC2012,SC2154 # variables of lib.bash
 #
 # The front may die at any moment: open files, mappings and positions go on, callers see a pause, and what was asked is
 # done once.  On kernels without FUSE_NOTIFY_RESEND (before 6.9) the mounts end with it: vm61.bats.
 
 load lib
 load deaths
+load mapper
 load writer
 
 setup() {
@@ -55,7 +56,7 @@ has_children() {
 }
 
 @test "open files, positions, mappings and what stat says go on" {
-	local fd mapper
+	local fd reader n
 	noise "$T/noise" 3000000
 	attached one 64M
 	dd if="$T/noise" of="$(volume one)" bs=1M conv=notrunc,fsync status=none
@@ -67,29 +68,37 @@ has_children() {
 	client perl -e 'open(F, "+<", $ARGV[0]) or die $!; seek(F, 4096, 0); $| = 1;
 		while (1) { sysseek(F, 4096, 0); sysread(F, $b, 65536) == 65536 or die "read: $!"; print "."; }' \
 		"$(volume one)"
-	mapper=$client
-	for _ in 1 2 3; do
+	reader=$client reader_out=$client_out
+	order config/page_cache 1
+	attached two 16M
+	dd if="$T/noise" of="$(volume two)" bs=1M conv=notrunc,fsync status=none
+	start_mapper "$(volume two)"
+	for n in 1 2 3; do
+		mapping_before "$n"
 		kill_front
+		mapping_after "$n" "$address" two "$T/noise"
 		sleep 0.5
 	done
+	stop_mapper
 	# dd starts where the shell's descriptor stands
 	dd bs=1000000 count=1 status=none iflag=fullblock <&"$fd" | cmp - <(tail -c +1000001 "$T/noise" | head -c 1000000)
 	exec {fd}<&-
 	same '640 1234 5678 67108864' "$(stat -c '%a %u %g %s' "$(volume one)")"
-	if gone "$mapper"; then
-		fail "the reader died: $(tail -c 300 "$client_out")"
+	if gone "$reader"; then
+		fail "the reader died: $(tail -c 300 "$reader_out")"
 	fi
-	kill "$mapper"
-	wait_until 5 gone "$mapper"
+	kill "$reader"
+	wait_until 5 gone "$reader"
 	cmp -n 3000000 "$T/noise" "$(volume one)"
 	detach one
+	detach two
 }
 
 @test "an ext4 on a loop device never goes read-only" {
-	local loop n
+	local n
 	need mkfs.ext4 losetup
 	attached one 64M
-	mkfs.ext4 -q -F "$(volume one)"
+	mkfs.ext4 -q -F -e remount-ro "$(volume one)"
 	mkdir "$T/disk"
 	mount -o loop "$(volume one)" "$T/disk"
 	client bash -c "while :; do dd if=/dev/urandom of='$T/disk/a' bs=64k count=16 conv=fsync status=none && cp '$T/disk/a' '$T/disk/b' || exit 1; done"
@@ -105,7 +114,7 @@ has_children() {
 	wait_until 5 gone "$client"
 	noise "$T/noise" 1000000
 	cp "$T/noise" "$T/disk/noise"
-	grep " $T/disk ext4 rw" /proc/mounts
+	is_writable "$T/disk"
 	unmount_disk "$T/disk"
 	fsck.ext4 -fn "$(volume one)"
 	detach one
@@ -128,7 +137,6 @@ answered() {
 }
 
 @test "commands in flight are answered once, and done once" {
-	local file text
 	attached one 16M
 	dd if=/dev/urandom of="$(volume one)" bs=1M count=4 conv=notrunc,fsync status=none
 	fault lamb delay=new-vdi:1500

@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034,SC2154 # variables of lib.bash, and for the tests
 #
 # A sheepfs whose master may be killed: under something that keeps its descriptors, as systemd does
-# (tests/lib/keeper.c plays that part).
+# (tests/lib/keeper.c plays that part); or replaced.
 #
 # After `load lib`.  In teardown(), before end_test: find_master.
 
@@ -54,6 +54,13 @@ kill_master() {
 	n=$(grep -c '^ready' "$T/kept.out")
 	kill -KILL "$sheepfs_pid"
 	wait_until 20 ready_times $((n + 1))
+	follow
+}
+
+# replace TARGETS [OPTION...]: one without a keeper by a new one, which goes to the background
+replace() {
+	timeout 60 "$sheepfs_program" -s "$1" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" --replace "${@:2}" "$T/mnt" \
+		2>"$T/replace.out" 3>&-
 	follow
 }
 

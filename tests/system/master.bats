@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2154 # variables of lib.bash
+# shellcheck disable=SC2012,SC2030,SC2031,SC2154 # variables of lib.bash
 #
 # The master may be killed, restarted and replaced without an unmount: under something that keeps its descriptors, as
 # systemd does (tests/lib/keeper.c plays that part), and with --replace.  Callers see a pause, and a command is done once.
@@ -8,6 +8,7 @@
 load lib
 load deaths
 load keeper
+load mapper
 load writer
 
 setup() {
@@ -22,19 +23,12 @@ teardown() {
 	end_test
 }
 
-# replace [OPTION...]: by a new one, which goes to the background
-replace() {
-	timeout 60 "$sheepfs_program" -s "$here" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" --replace "$@" "$T/mnt" \
-		2>"$T/replace.out" 3>&-
-	follow
-}
-
 # load_begins: fio with checksums on one, direct and deep, and an ext4 on a loop device on two
 load_begins() {
 	need fio mkfs.ext4 losetup
 	attached one 64M
 	attached two 64M
-	mkfs.ext4 -q -F "$(volume two)"
+	mkfs.ext4 -q -F -e remount-ro "$(volume two)"
 	mkdir "$T/disk"
 	mount -o loop "$(volume two)" "$T/disk"
 	start_rounds one 24M --ioengine=libaio --direct=1 --iodepth=16
@@ -48,7 +42,7 @@ load_was_well() {
 	still_there "$buffered"
 	stop_rounds "$direct" "$direct_out"
 	wait "$buffered" || fail "the writer died: $(cat "$buffered_out")"
-	grep " $T/disk ext4 rw" /proc/mounts
+	is_writable "$T/disk"
 	unmount_disk "$T/disk"
 	fsck.ext4 -fn "$(volume two)"
 	never_failed
@@ -112,6 +106,32 @@ tree_is_served() {
 	timeout 2 test -e "$T/mnt/vdi/mount"
 }
 
+@test "one that hangs is ended by the watchdog, and the next one goes on" {
+	local n begin
+	start_kept "$here"
+	load_begins
+	# one that is not silent is left alone
+	sleep 8
+	run ! grep watchdog "$T/kept.out"
+	for n in 1 2; do
+		begin=$(now_ms)
+		kill -STOP "$sheepfs_pid"
+		wait_until 40 ready_times $((n + 1))
+		tell "the next one served $(($(now_ms) - begin)) ms after it had been stopped"
+		grep "^the watchdog ends $sheepfs_pid: " "$T/kept.out"
+		same "$n" "$(grep -c '^killed by signal 9' "$T/kept.out")"
+		follow
+		sleep 1
+	done
+	load_was_well
+	went_on one 2
+	same 2 "$(ls "$mnt/volume" | wc -l)"
+	run ! grep 'was not handed on' "$sheepfs_log"
+	detach one
+	detach two
+	stop_is_the_end
+}
+
 @test "a lamb of ours dies with the master: the connections to it are kept all the same, as evidence" {
 	start_kept "lamb:$T/own"
 	here=lamb:$T/own
@@ -172,7 +192,7 @@ attach_is_refused_twice() {
 	for ((n = 0; n < 20; n++)); do
 		sleep "0.$((RANDOM % 5 + 1))"
 		old=$sheepfs_pid
-		replace --io-timeout "$n"
+		replace "$here" --io-timeout "$n"
 		wait_until 5 gone "$old"
 		[ "$sheepfs_pid" != "$old" ]
 	done
@@ -186,7 +206,7 @@ attach_is_refused_twice() {
 	wait_until 10 gone "$sheepfs_pid"
 }
 
-@test "what is open, owned, written to a knob and was a result stays" {
+@test "what is open, mapped, owned, written to a knob and was a result stays" {
 	local fd
 	noise "$T/noise" 3000000
 	start_kept "$here"
@@ -198,15 +218,24 @@ attach_is_refused_twice() {
 	order config/page_cache 1
 	exec {fd}<>"$(volume one)"
 	head -c 1000000 <&"$fd" | cmp -n 1000000 - "$T/noise"
+	attached two 16M
+	dd if="$T/noise" of="$(volume two)" bs=1M conv=notrunc,fsync status=none
+	start_mapper "$(volume two)"
+	mapping_before 1
 	kill_master
+	mapping_after 1 "$here" two "$T/noise"
 	dd bs=1000000 count=1 status=none iflag=fullblock <&"$fd" | cmp - <(tail -c +1000001 "$T/noise" | head -c 1000000)
+	mapping_before 2
 	kill_master
+	mapping_after 2 "$here" two "$T/noise"
+	stop_mapper
 	exec {fd}<&-
 	same '640 1234 5678 67108864' "$(stat -c '%a %u %g %s' "$(volume one)")"
 	same 77 "$(cat "$mnt/config/io_timeout")"
 	same 1 "$(cat "$mnt/config/page_cache")"
 	cmp -n 3000000 "$T/noise" "$(volume one)"
 	detach one
+	detach two
 	stop_is_the_end
 }
 
@@ -277,7 +306,7 @@ answered() {
 	asked vdi/snapshot 'one second'
 	local third=$client third_out=$client_out
 	sleep 0.5
-	replace
+	replace "$here"
 	fault a
 	answered "$first" "$first_out"
 	answered "$second" "$second_out"
@@ -298,7 +327,7 @@ helpers_with() {
 
 # in_vain WORD...: a replacement with these helpers fails, and the old one goes on
 in_vain() {
-	local old=$sheepfs_pid word
+	local old=$sheepfs_pid
 	if SHEEPFS_LIBEXEC=$T/helpers timeout 60 "$sheepfs_program" -s "$here" --log "$T/new.log" --uids "$(uid_range)" \
 		"$@" --replace "$T/mnt" 2>"$T/new.out" 3>&- </dev/null; then
 		fail "it took over: $(cat "$T/new.log")"
@@ -332,7 +361,7 @@ in_vain() {
 		still_there "$sheepfs_pid"
 	done
 	# one that can serve can still do it
-	SHEEPFS_LIBEXEC=$build/libexec replace
+	SHEEPFS_LIBEXEC=$build/libexec replace "$here"
 	load_was_well
 	detach one
 	detach two

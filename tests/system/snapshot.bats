@@ -98,6 +98,7 @@ filesystem_under_load() {
 	done
 	sleep 0.5
 	stop_writer
+	wait "$client" || fail "the writer failed: $(cat "$client_out")"
 	for n in 1 2; do
 		attach "fsclone$n"
 		# its mount replays the journal; then nothing is to be mended

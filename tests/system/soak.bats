@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
-# shellcheck disable=SC2154 # variables of lib.bash and daemons.bash
+# shellcheck disable=SC2012,SC2154 # variables of lib.bash and daemons.bash
 #
 # All of it at once: whatever may die, stop or move does, at random moments, under fio with O_DIRECT at depth 16 on
 # one volume and a buffered writer on another; no error, nothing lost, nothing left over.
@@ -35,6 +35,8 @@ uids_for_workers=8
 # What can happen: a function each, which does it and comes back soon; those that are named twice happen more often.
 events=(kill_worker kill_worker stop_worker kill_cluster_worker lose_daemon lose_daemon lose_daemon lose_cluster
 	move take_snapshot read_table read_table)
+# and, in the first two thirds of the time, whose deaths begin with new memory
+deaths=()
 
 # ---- time ----
 
@@ -194,9 +196,17 @@ descriptors() {
 	ls "/proc/$1/fd" | wc -l
 }
 
-# Kilobytes of memory of its own.
+# memory PID: kilobytes of its own
 memory() {
 	awk '$1 == "RssAnon:" { print $2 }' "/proc/$1/status"
+}
+
+# as_large WHO PID BEFORE: it has no more memory than it had; a megabyte is what can be free in it
+as_large() {
+	local now
+	now=$(memory "$2")
+	tell "the $1 has $now kB of its own, and had $3"
+	[ "$now" -le $(($3 + 1024)) ] || fail "the $1 has grown"
 }
 
 # as_many PID NUMBER: descriptors
@@ -235,7 +245,7 @@ slots_are_free() {
 	loads=("$client" "$client_out")
 	client reads "$1" --ioengine=psync --numjobs=16 --thread
 	loads+=("$client" "$client_out")
-	wait_until 4 in_flight "$1" "$2"
+	wait_until 6 in_flight "$1" "$2"
 	for daemon in "${daemons[@]}"; do
 		regain "$daemon"
 	done
@@ -254,7 +264,7 @@ begin() {
 	local start
 	start_daemons "$1"
 	if kernel_asks_again; then
-		events+=(kill_a_front kill_the_master)
+		deaths=(kill_a_front kill_the_master)
 		start=start_kept
 	else
 		start=start_sheepfs
@@ -276,23 +286,30 @@ begin() {
 }
 
 soak() {
-	local begun=$SECONDS warm=
+	local begun=$SECONDS spent
 	RANDOM=$seed
+	master_memory='' front_memory=''
 	while [ $((SECONDS - begun)) -lt "$soak_time" ]; do
 		draw 200 1500
 		sleep "$((drawn / 1000)).$(printf '%03d' $((drawn % 1000)))"
 		run_agenda
-		one_of "${events[@]}"
+		spent=$((SECONDS - begun))
+		if [ "$spent" -lt $((soak_time * 2 / 3)) ]; then
+			one_of "${events[@]}" "${deaths[@]}"
+		else
+			one_of "${events[@]}"
+		fi
 		happened[$drawn]=$((${happened[$drawn]:-0} + 1))
 		echo "$(date +%T.%3N) $drawn" >>"$T/events.log"
 		"$drawn"
-		if [ -z "$warm" ] && [ $((SECONDS - begun)) -ge $((soak_time / 6)) ]; then
-			warm=$(memory "$sheepfs_pid")
+		# the last ones have been of use for a while
+		if [ -z "$master_memory" ] && [ "$spent" -ge $((soak_time * 3 / 4)) ]; then
+			master_memory=$(memory "$sheepfs_pid")
+			front_memory=$(memory "$(front_pid)")
 		fi
 		still_there "${direct[0]}"
 		still_there "${buffered[0]}"
 	done
-	memory_when_warm=$warm
 }
 
 # Nothing is lost any more, and all that was asked has its answer.
@@ -312,11 +329,11 @@ calm_down() {
 }
 
 tell_all() {
-	local name all=
+	local name told=
 	for name in "${!happened[@]}"; do
-		all+=" ${happened[$name]} $name,"
+		told+=" ${happened[$name]} $name,"
 	done
-	tell "events:${all%,}"
+	tell "events:${told%,}"
 	tell "generations: $(awk 'NR > 1 { printf "%s %d, ", $1, $4 }' "$mnt/status/workers")rounds: one $(rounds_done one), two $(rounds_done two)"
 	sed 's/^\([^:]*\): \([^ ]*\) .*/\2: \1/' "$T/asked.out" | sort | uniq -c | while read -r name; do
 		tell "asked: $name"
@@ -351,8 +368,8 @@ nothing_leaked() {
 	slots_are_free one 80
 	slots_are_free two 64
 	wait_until 10 nothing_waits
-	[ "$(memory "$sheepfs_pid")" -le $((memory_when_warm + 1024)) ] ||
-		fail "the master has $(memory "$sheepfs_pid") kB, and had $memory_when_warm"
+	as_large master "$sheepfs_pid" "$master_memory"
+	as_large front "$(front_pid)" "$front_memory"
 	same 3 "$(our_mounts fuse | wc -l)"
 	same 2 "$(cluster_locks | wc -l)"
 	# every uid can be used

@@ -62,15 +62,22 @@ holds() {
 
 # ---- a file system ----
 
-# Makes, syncs and removes files until it has been enough.
+# Makes, syncs and removes files until it has been enough, or something fails.
 files() {
 	local n=0
 	while [ ! -e "$T/enough" ]; do
 		n=$((n + 1))
-		head -c $((n % 17 * 20000 + 100)) /dev/urandom >"$1/file$((n % 50))"
-		[ $((n % 5)) != 0 ] || sync "$1/file$((n % 50))"
-		[ $((n % 7)) != 0 ] || rm -f "$1/file$(((n + 13) % 50))"
+		head -c $((n % 17 * 20000 + 100)) /dev/urandom >"$1/file$((n % 50))" || exit 1
+		[ $((n % 5)) != 0 ] || sync "$1/file$((n % 50))" || exit 1
+		[ $((n % 7)) != 0 ] || rm -f "$1/file$(((n + 13) % 50))" || exit 1
 	done
+}
+
+# is_writable DIRECTORY: its ext4 is, and has met no error: since Linux 6.12 that leaves "rw", and adds "emergency_ro"
+is_writable() {
+	local options
+	options=$(awk -v path="$1" '$2 == path && $3 == "ext4" { print $4 }' /proc/mounts)
+	[[ ,$options, == *,rw,* && ,$options, != *,emergency_ro,* ]] || fail "the ext4 at $1 is '$options'"
 }
 
 # ---- fio ----
@@ -81,8 +88,8 @@ start_fio() {
 	local name=$1 size=$2 seconds=$3
 	shift 3
 	client timeout $((seconds * 4 + 60)) fio --name="$name" --filename="$(volume "$name")" --rw=randwrite \
-		--bsrange=512-256k --blockalign=512 --verify=crc32c --verify_backlog=256 --verify_fatal=1 --size="$size" \
-		--time_based --runtime="$seconds" "$@"
+		--bsrange=512-256k --blockalign=512 --verify=crc32c --verify_backlog=256 --verify_fatal=1 \
+		--verify_state_save=0 --size="$size" --time_based --runtime="$seconds" "$@"
 }
 
 # fio_is_content PID OUTPUT: it has ended, without an error of any kind
@@ -122,7 +129,7 @@ fio_round() {
 	printf -v number '%08x' "$1"
 	exec timeout 600 fio --name="$2" --filename="$(volume "$2")" --size="$3" --rw=randwrite --bsrange=512-256k \
 		--blockalign=512 --verify=pattern --verify_pattern="%o0x$number" --verify_interval=512 --verify_fatal=1 \
-		--randseed="$((${seed:-1} + $1))" --output=/dev/null "${@:4}"
+		--verify_state_save=0 --randseed="$((${seed:-1} + $1))" --output=/dev/null "${@:4}"
 }
 
 # rounds_done VOLUME: how many so far
