@@ -342,7 +342,7 @@ static int first_words(struct generation *g, const int *theirs)
 
 	g->settles_all = start.settle_all;
 	v->rewrite = v->rewrite || (g->settles_all && v->died);
-	start.rewrite = v->rewrite || g->settles_all;
+	start.rewrite = v->rewrite || (g->settles_all && !TAILQ_EMPTY(&v->pasts));
 	memcpy(start.name, v->name.name, sizeof start.name);
 	memcpy(start.tag, v->name.tag, sizeof start.tag);
 	send_start_volume(g->process.chan, v->number, g->number, &start, NULL, 0, theirs);

@@ -28,6 +28,7 @@
 #define ASK_AGAIN 5000   /* milliseconds between two questions to a witness */
 #define LONG 30000       /* milliseconds: who settled no faster has as long again (P 6.7) */
 #define VISIT_AGAIN 500  /* milliseconds until somebody who serves where one died is asked for */
+#define FENCE_LEAST 2000 /* milliseconds to answer in, however old the past is */
 #define EPOCHS_WANTED 64 /* records of the history that are looked at */
 #define READS_MAX 16     /* in one turn */
 
@@ -424,6 +425,7 @@ static void look_after(struct past *p, uint64_t now)
 {
 	struct settle *s = p->settle;
 	uint64_t waited = p->heard ? now - p->heard : now - p->begun + p->age;
+	uint64_t least = s->fence < FENCE_LEAST ? s->fence : FENCE_LEAST;
 
 	if (p->state == RESTING) {
 		if (now >= p->rest)
@@ -434,7 +436,7 @@ static void look_after(struct past *p, uint64_t now)
 	}
 	if (now - p->asked >= ASK_AGAIN)
 		ask(p);
-	if (!s->fence || waited < s->fence)
+	if (!s->fence || waited < s->fence || now - p->begun < least)
 		return;
 	if (p->state == DEAD)
 		over(p, true,

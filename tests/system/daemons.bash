@@ -6,7 +6,7 @@
 # store, or gateways of a real cluster of three nodes that store nothing themselves.
 #
 # They run in a network namespace of their own, which ends with its last process, behind a link of which packets
-# can be lost.  After `load lib` and `load real`.  In teardown(), after end_test: real_stop.
+# can be lost.  After `load lib` and `load real`.  In teardown(): end_daemons, end_test, real_stop.
 
 # daemons: their names; targets: for --sheep; daemon_lost[NAME]: the way in which it is lost now, or nothing
 daemons=()
@@ -74,11 +74,12 @@ daemon_of() {
 #	ended     SIGTERM
 #	stopped   SIGSTOP; lamb outside of every lock of the store, which the other node needs
 #	closed    its port and connections are gone, it lives on
-#	unheard   what is sent to it is lost
+#	unheard      what is sent to it is lost
+#	unreachable  there is no way to it, and the kernel says so
 # Before there are connections to them.
 find_ways() {
 	local connection ended=0
-	ways=(killed ended stopped unheard)
+	ways=(killed ended stopped unheard unreachable)
 	exec {connection}<>"/dev/tcp/${targets%%:*}/$(sed 's/,.*//; s/.*://' <<<"$targets")"
 	"${in_network[@]}" ss -K -t "dport = :$(ss -tnH "dst = ${targets%%,*}" | awk '{ sub(/.*:/, "", $4); print $4 }')" &>/dev/null
 	read -r -t 1 -u "$connection" 2>/dev/null || ended=$?
@@ -100,6 +101,7 @@ lose() {
 	stopped) stop_daemon "$2" ;;
 	closed) "${in_network[@]}" ss -K -t -a "src = $(daemon_address "$2")" >/dev/null ;;
 	unheard) ip neigh replace "$(daemon_host "$2")" lladdr 02:00:00:00:00:01 nud permanent dev "$link" ;;
+	unreachable) ip route add unreachable "$(daemon_host "$2")/32" ;;
 	esac
 }
 
@@ -110,6 +112,7 @@ regain() {
 	case $way in
 	stopped) continue_daemon "$1" ;;
 	unheard) ip neigh del "$(daemon_host "$1")" dev "$link" ;;
+	unreachable) ip route del unreachable "$(daemon_host "$1")/32" ;;
 	closed)
 		kill -KILL "$(daemon_pid "$1")"
 		start_daemon_again "$1"
@@ -151,6 +154,14 @@ start_daemon_again() {
 	fi
 }
 
+# In teardown(): what their namespace does not take with it
+end_daemons() {
+	local name
+	for name in "${daemons[@]}"; do
+		[ "${daemon_lost[$name]:-}" != unreachable ] || ip route del unreachable "$(daemon_host "$name")/32" || :
+	done
+}
+
 # kill_cluster: all of it that lives, at one moment
 kill_cluster() {
 	local pid pids=()
@@ -173,7 +184,9 @@ is_daemon() {
 start_cluster_again() {
 	local name
 	for name in "${daemons[@]}"; do
-		[ "${daemon_lost[$name]:-}" != unheard ] || regain "$name"
+		case ${daemon_lost[$name]:-} in
+		unheard | unreachable) regain "$name" ;;
+		esac
 	done
 	daemon_lost=()
 	if [ "$daemons_are" = real ]; then

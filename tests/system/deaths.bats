@@ -19,6 +19,7 @@ setup() {
 
 teardown() {
 	find_master
+	end_daemons
 	end_test
 	real_stop
 }
@@ -184,6 +185,7 @@ lost_while_it_serves() {
 		[ "$(daemon_of one)" != "$daemon" ]
 		regain "$daemon"
 	fi
+	tell "$1: $(sed -n 's/.*volume one goes on after \([0-9]*\) ms.*/\1/p' "$sheepfs_log" | tail -n 1) ms"
 	wait_until 60 all_settled one
 	wait_until 60 all_settled two
 }

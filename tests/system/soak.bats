@@ -24,6 +24,7 @@ setup() {
 
 teardown() {
 	find_master
+	end_daemons
 	end_test
 	real_stop
 }
@@ -277,7 +278,7 @@ begin() {
 	master_descriptors=$(descriptors "$sheepfs_pid")
 	front_descriptors=$(descriptors "$(front_pid)")
 	next_front=0 snapshots=0 asking=()
-	declare -gA longest_loss=([killed]=3000 [ended]=3000 [closed]=3000 [stopped]=9000 [unheard]=6000)
+	declare -gA longest_loss=([killed]=3000 [ended]=3000 [closed]=3000 [stopped]=9000 [unheard]=6000 [unreachable]=6000)
 	: >"$T/asked.out"
 	start_rounds one "$size" --ioengine=libaio --direct=1 --iodepth=16
 	direct=("$client" "$client_out")

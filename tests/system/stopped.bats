@@ -92,3 +92,32 @@ written() {
 	kill -CONT "${lamb_pids[a]}"
 	detach one
 }
+
+@test "config/sheep_info moves a volume away from a mute daemon, before that is found to be one" {
+	local a b
+	lamb_store=shared
+	start_lamb a
+	a=$address
+	start_lamb b
+	b=$address
+	start_sheepfs "$a,$b"
+	attached one 16M object_size=1M
+	noise "$T/noise" 65536
+	fault a freeze
+	client dd if="$T/noise" of="$(volume one)" bs=64k count=1 oflag=direct conv=notrunc status=none
+	sleep 0.5
+	order config/sheep_info "$b,$a"
+	wait_until 4 served_by one "$b"
+	run ! grep 'does not answer any more' "$sheepfs_log"
+	# what concerns another object is done, the other is not known to be over
+	timeout 10 dd if="$T/noise" of="$(volume one)" bs=64k count=1 seek=32 oflag=direct conv=notrunc status=none
+	still_there "$client"
+	kill -CONT "${lamb_pids[a]}"
+	fault a
+	wait_until 20 gone "$client"
+	same '' "$(cat "$client_out")"
+	cmp -n 65536 "$T/noise" "$(volume one)"
+	cmp -n 65536 "$T/noise" "$(volume one)" 0 2097152
+	never_failed
+	detach one
+}

@@ -16,6 +16,7 @@ setup() {
 }
 
 teardown() {
+	end_daemons
 	end_test
 	real_stop
 }

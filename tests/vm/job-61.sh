@@ -124,6 +124,9 @@ for pid in $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
 done
 for pid in $(ps -e -o pid,comm | sed -n 's/^ *\([0-9]*\) sheepfs-.*/\1/p'); do
 	[ "$(<"/proc/$pid/oom_score_adj")" = -900 ] || fail "process $pid may be killed early"
+	# what PR_SET_IO_FLUSHER sets: PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE
+	flags=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d ' ' -f 7)
+	[ $((flags & 0x180000)) = $((0x180000)) ] || fail "process $pid may wait for its own writeback: flags $flags"
 	# a sanitizer's memory is not locked
 	[ -n "$sanitized" ] || [ "$(awk '/^VmLck/ { print $2 }' "/proc/$pid/status")" -gt 1000 ] ||
 		fail "process $pid may be paged out"
