@@ -162,7 +162,7 @@ setting_of() {
 	grep -E '^#?[a-z-]+ = ' "$packaging/sheepfs.conf.example" | sed "s/^#//; s,= /mnt/.*,= $T/nowhere," >"$T/lines"
 	while read -r line; do
 		setting_of "$line"
-		run -1 timeout 5 "$sheepfs_program" -f -c "$C/test.conf"
+		run -2 timeout 5 "$sheepfs_program" -f -c "$C/test.conf"
 		grep -q "mount point $T/nowhere does not exist" "$T/example.log" <(echo "$output") || fail "$line: $output"
 	done <"$T/lines"
 	rm -r "$C"
