@@ -51,8 +51,9 @@ static void on_dialled(int fd, void *arg)
 	struct msg_other payload;
 
 	o->dial = NULL;
-	g->volume->refused = g->volume->refused || dial_found_nobody(fd);
-	payload = (struct msg_other){.refused = g->volume->refused};
+	if (dial_found_nobody(fd))
+		past_note_nobody(g->volume, o->target.text);
+	payload = (struct msg_other){.refused = g->volume->refused, .visit = o == &g->visited};
 	if (fd < 0)
 		log_debug("volume %s: %s cannot be asked: %s", g->volume->shown, o->target.text,
 		    strerror(-fd));

@@ -107,6 +107,18 @@ static void past_end(struct master *m, struct volume *v, struct past_list *list,
 	past_free(p);
 }
 
+void past_note_nobody(struct volume *v, const char *address)
+{
+	const struct past *p;
+
+	TAILQ_FOREACH (p, &v->pasts, link) {
+		if (v->refused || strcmp(p->address, address) != 0)
+			continue;
+		v->refused = true;
+		state_save_volume(v);
+	}
+}
+
 bool past_fence(struct past_list *list, const char *address)
 {
 	struct past *p;

@@ -29,7 +29,7 @@ struct past {
 	uint32_t epoch;  /* the last that its daemon showed */
 	uint64_t since;  /* milliseconds: its generation's end */
 	char address[ADDRESS_TEXT_MAX];
-	bool fenced;
+	bool fenced; /* its daemon will never run again, somebody said */
 	unsigned count;
 	int fds[CONNECTIONS_MAX]; /* the witness first */
 };
@@ -64,6 +64,10 @@ bool past_add(struct past_list *list, uint32_t volume, uint32_t number, uint32_t
 /* Gives duplicates of all to a new generation.  Returns 0 or -errno: it was not given all, and must
  * not believe that it was. */
 int past_give(const struct past_list *list, struct chan *c, uint32_t volume, uint32_t generation);
+
+/* Nobody listens at that address.  Where a past's daemon was, that may be a restart which forgot
+ * the volume's lock. */
+void past_note_nobody(struct volume *v, const char *address);
 
 /* Its daemon will never run again, somebody says; returns whether there is one in the list. */
 bool past_fence(struct past_list *list, const char *address);

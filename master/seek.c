@@ -178,7 +178,8 @@ static void on_dialled(int fd, void *arg)
 
 	v->dial = NULL;
 	if (fd < 0) {
-		v->refused = v->refused || dial_found_nobody(fd);
+		if (dial_found_nobody(fd))
+			past_note_nobody(v, trial_target(v->trial)->text);
 		no_daemon(v, dial_words(fd));
 		return;
 	}

@@ -115,6 +115,7 @@ void targets_fence(struct master *m, struct command *c)
 		if (!past_fence(&v->pasts, list->targets[0].text))
 			continue;
 		waiting++;
+		state_save_volume(v);
 		/* else the next one is not told of it any more */
 		if (generation_lives(&v->generation))
 			generation_fence(&v->generation, list->targets[0].text);

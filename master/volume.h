@@ -49,9 +49,9 @@ struct volume {
 	struct policy_history history;
 	uint64_t lost; /* milliseconds: when its last generation ended; 0: it has one */
 	bool died; /* a daemon that it had: what is asked again is written again, index and all */
-	bool refused;      /* a target has refused to be connected to since the last generation */
-	bool rewrite;      /* since then somebody asked again who cannot be told from the new */
-	bool settle_all;   /* what the next front is asked again nobody can tell from the new */
+	bool refused;    /* nobody was where a past's daemon had been, since the last generation */
+	bool rewrite;    /* since then somebody asked again who cannot be told from the new */
+	bool settle_all; /* what the next front is asked again nobody can tell from the new */
 	unsigned restarts; /* of its generations */
 	bool blames;       /* a request may have been the end of one since the front had one */
 	char trouble[SENTENCE_MAX]; /* why the last one ended */

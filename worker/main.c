@@ -71,7 +71,7 @@ struct worker {
 	struct vdi_identity was;
 	struct settle *settle; /* the earlier generations'; a volume's */
 	bool died;             /* a daemon of theirs */
-	bool refused;          /* a daemon has been away: it may have lost its locks */
+	bool refused;          /* one was seen to be away: the cluster may have lost its locks */
 	bool rewrite;          /* what is asked again cannot be told from the new */
 	bool settle_all;       /* nothing is begun before that */
 	struct event *try_again;
@@ -523,11 +523,12 @@ static void take_node(struct worker *w, struct msg *m)
 static void take_other(struct worker *w, struct msg *m)
 {
 	const char *address = (const char *)m->tail;
-	bool visit = settle_wants(w->settle, address);
+	bool visit = m->body.other.visit;
+	bool wanted = visit ? settle_wants(w->settle, address) : serve_wants_comparison(w->serve);
 	struct daemon *other;
 
 	w->refused = w->refused || m->body.other.refused;
-	if (!visit && !serve_wants_comparison(w->serve))
+	if (!wanted)
 		return;
 	other = nodes_add(w->nodes, ++w->others, msg_take_fd(m, 0), address);
 	if (other && visit) {

@@ -24,11 +24,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TICK 200         /* milliseconds between two looks at what does not tell by itself */
-#define ASK_AGAIN 5000   /* milliseconds between two questions to a witness */
-#define LONG 30000       /* milliseconds: who settled no faster has as long again (P 6.7) */
-#define VISIT_AGAIN 500  /* milliseconds until somebody who serves where one died is asked for */
-#define FENCE_LEAST 2000 /* milliseconds to answer in, however old the past is */
+#define TICK 200        /* milliseconds between two looks at what does not tell by itself */
+#define ASK_AGAIN 5000  /* milliseconds between two questions to a witness */
+#define LONG 30000      /* milliseconds: who settled no faster has as long again (P 6.7) */
+#define VISIT_AGAIN 500 /* milliseconds until somebody who serves where one died is asked for */
+/* milliseconds, however old the past is: until a witness must have answered; until the cluster */
+#define FENCE_WITNESS 10000
+#define FENCE_CLUSTER 2000
 #define EPOCHS_WANTED 64 /* records of the history that are looked at */
 #define READS_MAX 16     /* in one turn */
 
@@ -425,7 +427,7 @@ static void look_after(struct past *p, uint64_t now)
 {
 	struct settle *s = p->settle;
 	uint64_t waited = p->heard ? now - p->heard : now - p->begun + p->age;
-	uint64_t least = s->fence < FENCE_LEAST ? s->fence : FENCE_LEAST;
+	uint64_t least = p->witness ? FENCE_WITNESS : FENCE_CLUSTER;
 
 	if (p->state == RESTING) {
 		if (now >= p->rest)
@@ -436,6 +438,8 @@ static void look_after(struct past *p, uint64_t now)
 	}
 	if (now - p->asked >= ASK_AGAIN)
 		ask(p);
+	if (least > s->fence)
+		least = s->fence;
 	if (!s->fence || waited < s->fence || now - p->begun < least)
 		return;
 	if (p->state == DEAD)
@@ -553,6 +557,8 @@ static void past_begin(struct past *p)
 	if (p->state == READING && !still_open(p)) {
 		p->state = ASKING;
 		ask(p);
+	} else if (p->age >= ASK_AGAIN) {
+		ask(p); /* whether it lives: its fence may be over already */
 	}
 }
 

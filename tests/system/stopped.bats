@@ -66,8 +66,8 @@ written() {
 	grep 'the cluster worker ended: it was stopped' "$sheepfs_log"
 }
 
-@test "config/fenced counts also while no daemon serves" {
-	local a b
+# on_two_nodes: of lamb, $a and $b; volume one is at the first
+on_two_nodes() {
 	lamb_store=shared
 	start_lamb a
 	a=$address
@@ -75,6 +75,10 @@ written() {
 	b=$address
 	start_sheepfs "$a,$b"
 	attached one 16M object_size=1M
+}
+
+@test "config/fenced counts also while no daemon serves" {
+	on_two_nodes
 	fault a freeze
 	client dd if=/dev/zero of="$(volume one)" bs=64k count=1 oflag=direct conv=notrunc status=none
 	wait_until 20 served_by one "$b"
@@ -94,14 +98,7 @@ written() {
 }
 
 @test "config/sheep_info moves a volume away from a mute daemon, before that is found to be one" {
-	local a b
-	lamb_store=shared
-	start_lamb a
-	a=$address
-	start_lamb b
-	b=$address
-	start_sheepfs "$a,$b"
-	attached one 16M object_size=1M
+	on_two_nodes
 	noise "$T/noise" 65536
 	fault a freeze
 	client dd if="$T/noise" of="$(volume one)" bs=64k count=1 oflag=direct conv=notrunc status=none

@@ -150,6 +150,23 @@ static void who_serves_where_one_died(void **state)
 	assert_string_equal(g->visited.target.text, THIRD);
 }
 
+/* Only where a daemon of the past was does that tell anything. */
+static void nobody_is_there(void **state)
+{
+	struct rig *r = *state;
+	struct generation *g = &r->v->generation;
+
+	asks(r, THIRD);
+	assert_false(r->v->refused);
+	leave(r, 1, FIRST);
+	asks(r, THIRD);
+	assert_false(r->v->refused);
+	other_visit(g, FIRST);
+	while (g->visited.dial)
+		event_base_loop(r->m.base, EVLOOP_ONCE);
+	assert_true(r->v->refused);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -160,6 +177,7 @@ int main(void)
 	    TEST(none_that_was_left_unsettled),
 	    TEST(not_with_many_unsettled),
 	    TEST(who_serves_where_one_died),
+	    TEST(nobody_is_there),
 	};
 
 	return cmocka_run_group_tests_name("master_other", tests, NULL, NULL);

@@ -67,6 +67,7 @@ static struct volume *add_volume(struct pair *p, uint32_t number, const struct n
 	v->attributes.uid = 1000;
 	v->attributes.gid = 1001;
 	assert_true(past_add(&v->pasts, number, 8, 3, 4711, ADDRESS, fds, 2));
+	assert_true(past_fence(&v->pasts, ADDRESS));
 	state_device_name(device, number);
 	keep(p, device);
 	return v;
@@ -198,6 +199,7 @@ static void all_of_it_comes_back(void **state)
 	assert_int_equal(past->count, 3);
 	assert_string_equal(past->address, ADDRESS);
 	assert_int_equal(past->since, 4711);
+	assert_true(past->fenced);
 	assert_true(v->rewrite && v->refused && !v->died);
 
 	r = STAILQ_FIRST(&p->new.results);

@@ -681,6 +681,27 @@ static void the_fence_is_as_old_as_the_past(void **state)
 	assert_non_null(strstr(r->sentence, "--fence-timeout"));
 }
 
+/* ... but one that is known to live is waited for, however long. */
+static void an_old_past_of_a_living_daemon_has_no_fence(void **state)
+{
+	struct rig *r = *state;
+
+	open_settle(r, 60);
+	r->age = 100000;
+	add_past(r, 1, 5, DEAD);
+	settle_begin(r->settle);
+	turn(r);
+	answer(r, 1, question(r, 1).id);
+	run(r, 1, 3);
+	assert_int_equal(r->settled[1], 0);
+	for (unsigned i = 1; i < LINKS; i++)
+		hang_up(r, 1, i);
+	turn(r);
+	answer(r, 1, question(r, 1).id);
+	assert_int_equal(r->settled[1], 1);
+	assert_int_equal(r->died[1], 0);
+}
+
 static void a_slow_daemon_is_waited_for(void **state)
 {
 	struct rig *r = *state;
@@ -724,6 +745,7 @@ int main(void)
 	    TEST(no_fence),
 	    TEST(the_witness_alone_is_no_death),
 	    TEST(the_fence_is_as_old_as_the_past),
+	    TEST(an_old_past_of_a_living_daemon_has_no_fence),
 	    TEST(a_slow_daemon_is_waited_for),
 	};
 
