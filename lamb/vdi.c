@@ -149,6 +149,29 @@ static void unlink_name(struct vdi_table *table, struct vdi *vdi)
 		*link = vdi->next;
 }
 
+struct vdi *vdi_next(const struct vdi_table *table, uint32_t vid)
+{
+	for (; vid < SD_NR_VDIS; vid++) {
+		if (!table->used[vid / 8])
+			vid |= 7;
+		else if (table->by_vid[vid])
+			return table->by_vid[vid];
+	}
+	return NULL;
+}
+
+/* A chain that comes back to itself is damaged: it ends anywhere. */
+uint32_t vdi_root(const struct vdi_table *table, uint32_t vid)
+{
+	const struct vdi *vdi = vdi_find(table, vid);
+
+	for (unsigned n = 0; vdi && vdi->parent && n < SD_NR_VDIS; n++) {
+		vid = vdi->vid;
+		vdi = vdi_find(table, vdi->parent);
+	}
+	return vdi ? vdi->vid : vid;
+}
+
 static void link_name(struct vdi_table *table, struct vdi *vdi)
 {
 	struct vdi **link = &table->by_name[vdi_hash(vdi->name) % NAME_BUCKETS];
@@ -250,25 +273,13 @@ static int end_snapshot(struct store *store, struct vdi *vdi, uint64_t time)
 	    offsetof(struct sd_inode_header, snap_ctime));
 }
 
-/* The first VDI at or after vid, or NULL. */
-static struct vdi *next_vdi(const struct vdi_table *table, uint32_t vid)
-{
-	for (; vid < SD_NR_VDIS; vid++) {
-		if (!table->used[vid / 8])
-			vid |= 7;
-		else if (table->by_vid[vid])
-			return table->by_vid[vid];
-	}
-	return NULL;
-}
-
 int vdi_table_load(struct vdi_table *table, struct store *store)
 {
 	struct loading loading = {table, store};
 	int error = store_each(store, load_one, &loading);
 
 	/* a parent may have been loaded after its child */
-	for (struct vdi *vdi = next_vdi(table, 1); vdi; vdi = next_vdi(table, vdi->vid + 1)) {
+	for (struct vdi *vdi = vdi_next(table, 1); vdi; vdi = vdi_next(table, vdi->vid + 1)) {
 		struct vdi *parent = vdi_find(table, vdi->parent);
 
 		if (parent)
@@ -281,8 +292,8 @@ int vdi_table_mend(struct vdi_table *table, struct store *store)
 {
 	int error = 0;
 
-	for (struct vdi *vdi = next_vdi(table, 1); vdi && !error;
-	     vdi = next_vdi(table, vdi->vid + 1)) {
+	for (struct vdi *vdi = vdi_next(table, 1); vdi && !error;
+	     vdi = vdi_next(table, vdi->vid + 1)) {
 		struct vdi *newest;
 
 		if (vdi->name[0] && !vdi->snap_ctime &&

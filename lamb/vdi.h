@@ -57,6 +57,13 @@ int vdi_read(struct vdi_table *table, struct store *store, uint32_t vid);
 
 struct vdi *vdi_find(const struct vdi_table *table, uint32_t vid);
 
+/* The first VDI at or after vid, deleted ones included, or NULL. */
+struct vdi *vdi_next(const struct vdi_table *table, uint32_t vid);
+
+/* The oldest ancestor of a VDI that is known, itself if there is none: those of one root may share
+ * objects (P 3.6). */
+uint32_t vdi_root(const struct vdi_table *table, uint32_t vid);
+
 /*
  * P 4.3: the working VDI with neither tag nor snap_id, else the newest snapshot that matches one
  * of them.  Returns SD_RES_SUCCESS, SD_RES_NO_VDI or SD_RES_NO_TAG.

@@ -161,6 +161,15 @@ expect_result() {
 	raw read c 0 8388608 | cmp - "$dir/data"
 	[ "$(raw list | wc -l)" = 1 ]
 	raw create v 4194304
+	# of a clone's data some are its own; with the last one that shares them the others go, too
+	raw snapshot c two
+	raw write c 0 4194304 <"$dir/data"
+	[ "$(find "$store/obj.1" -name '00*' | wc -l)" = 3 ]
+	raw delete c@two
+	[ "$(find "$store/obj.1" -name '00*' | wc -l)" = 2 ]
+	raw read c 0 8388608 | cmp - "$dir/data"
+	raw delete c
+	[ -z "$(find "$store/obj.1" -name '00*')" ]
 }
 
 @test "DEL_VDI with index entries left only marks the volume, until the next start" {
