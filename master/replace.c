@@ -42,6 +42,8 @@ struct replace {
 	int listener;
 	struct sockaddr_un address;
 	struct event *asked;
+	int caller; /* somebody who has connected and not said what it wants; -1: nobody */
+	struct event *request;
 	int peer; /* the new one; -1: there is none */
 	pid_t pid, front;
 	struct event *said, *limit;
@@ -236,20 +238,29 @@ static void refuse(int fd, const char *why)
 	close(fd);
 }
 
-static void on_asked(evutil_socket_t listener, short what, void *arg)
+/* Returns its descriptor, which nobody is waited for at any more. */
+static int release_caller(struct replace *r)
+{
+	int fd = r->caller;
+
+	if (r->request)
+		event_free(r->request);
+	r->request = NULL;
+	r->caller = -1;
+	return fd;
+}
+
+static void on_request(evutil_socket_t caller, short what, void *arg)
 {
 	struct master *m = arg;
 	struct replace *r = m->replace;
 	const char *obstacle = handover_obstacle(m);
+	int fd = release_caller(r);
 	char word[WORD_MAX];
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	pid_t pid;
 
-	(void)what;
-	if (fd < 0)
-		return;
-	set_limits(fd, PEER_LIMIT);
-	if (!peer_is_root(fd, &pid) || hear(fd, word)) {
+	(void)caller;
+	if (what & EV_TIMEOUT || !peer_is_root(fd, &pid) || hear(fd, word)) {
 		close(fd);
 		return;
 	}
@@ -271,6 +282,33 @@ static void on_asked(evutil_socket_t listener, short what, void *arg)
 	}
 	log_info("process %d takes over", (int)r->pid);
 	handover_begin(m, on_handed_over);
+}
+
+/* Who says nothing holds up nobody but those who ask after it. */
+static void on_asked(evutil_socket_t listener, short what, void *arg)
+{
+	static const struct timeval limit = {PEER_LIMIT / 1000, 0};
+	struct master *m = arg;
+	struct replace *r = m->replace;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	pid_t pid;
+
+	(void)what;
+	if (fd < 0)
+		return;
+	set_limits(fd, PEER_LIMIT);
+	if (!peer_is_root(fd, &pid)) {
+		close(fd);
+		return;
+	}
+	if (r->caller >= 0) {
+		refuse(fd, "somebody else asks for it at this moment; try again");
+		return;
+	}
+	r->caller = fd;
+	r->request = event_new(m->base, fd, EV_READ, on_request, m);
+	if (!r->request || event_add(r->request, &limit))
+		close(release_caller(r));
 }
 
 /* Bound beside its place and moved there: whoever had it before is not asked any more. */
@@ -313,7 +351,7 @@ int replace_open(struct master *m)
 		free(r);
 		return error;
 	}
-	r->peer = -1;
+	r->caller = r->peer = -1;
 	r->listener = listen_at(&r->address, m->connection);
 	if (r->listener < 0) {
 		error = r->listener;
@@ -338,6 +376,8 @@ void replace_close(struct master *m)
 	unlink(r->address.sun_path);
 	if (r->limit)
 		forget_peer(r);
+	if (r->caller >= 0)
+		close(release_caller(r));
 	if (r->asked)
 		event_free(r->asked);
 	if (r->limit)

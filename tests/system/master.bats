@@ -388,6 +388,28 @@ in_vain() {
 	detach one
 }
 
+@test "root that connects to a sheepfs' socket and says nothing holds up nobody" {
+	local begin
+	start_sheepfs "$here"
+	create one 16M
+	# shellcheck disable=SC2016 # perl's variables
+	client perl -MSocket -e 'socket(S, AF_UNIX, SOCK_SEQPACKET, 0) && connect(S, pack_sockaddr_un($ARGV[0])) || die $!;
+		$| = 1; print "connected\n"; sysread(S, $_, 1); print "closed\n"' "/run/sheepfs/$(connection_of "$mnt").sock"
+	wait_until 5 grep -q connected "$client_out"
+	begin=$(now_ms)
+	attach one
+	detach one
+	[ $(($(now_ms) - begin)) -lt 4000 ]
+	still_there "$client"
+	run replace "$here"
+	[ "$status" != 0 ]
+	grep 'somebody else asks for it' "$T/replace.out"
+	tree_serves
+	wait_until 10 grep -q closed "$client_out"
+	replace "$here"
+	tree_serves
+}
+
 @test "who may not: others than root, a mount point without sheepfs, a service, a dead one" {
 	need setpriv
 	mkdir "$T/plain"
