@@ -45,6 +45,10 @@ const char *command_usage(enum verb verb)
 		return "usage: echo NAME@TAG NEW > vdi/clone, or NAME@NUMBER\n"
 		       "Makes the volume NEW, which begins as the snapshot and takes no space "
 		       "yet.\n";
+	case VERB_DELETE:
+		return "usage: echo NAME > vdi/delete, or NAME@TAG or NAME@NUMBER for a snapshot\n"
+		       "Deletes a volume that is not attached, with its data; its snapshots and "
+		       "clones stay. There is no way back.\n";
 	case VERB_PAGE_CACHE:
 		return "usage: echo 1 > config/page_cache, or 0\n"
 		       "Volumes that are attached from then on are cached in the page cache of "

@@ -51,6 +51,7 @@ static const struct node nodes[] = {
     {19, VDI, "list", "vdi/list", S_IFREG | 0444, VERB_LIST},
     {20, VDI, "snapshot", "vdi/snapshot", S_IFREG | 0600, VERB_SNAPSHOT},
     {21, VDI, "clone", "vdi/clone", S_IFREG | 0600, VERB_CLONE},
+    {22, VDI, "delete", "vdi/delete", S_IFREG | 0600, VERB_DELETE},
     {32, CONFIG, "sheep_info", "config/sheep_info", S_IFREG | 0644, VERB_SHEEP_INFO},
     {33, CONFIG, "page_cache", "config/page_cache", S_IFREG | 0644, VERB_PAGE_CACHE},
     {34, CONFIG, "object_cache", "config/object_cache", S_IFREG | 0644, VERB_OBJECT_CACHE},

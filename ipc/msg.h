@@ -31,6 +31,14 @@ enum request_again {
 			  the same objects before it is known to be over */
 };
 
+/* What a generation of a volume is for. */
+enum purpose {
+	PURPOSE_ATTACH,
+	PURPOSE_DELETE,    /* to delete it, when that is ordered */
+	PURPOSE_DELETE_ON, /* the same, and an earlier one was ordered to: it may be gone */
+	PURPOSE_LAST = PURPOSE_DELETE_ON
+};
+
 /*
  * What a command asks of the master.  Changes name what they change; tables are answered by TABLE;
  * a knob's value is the sentence of the answer, and `set` tells whether `size` is its new one.
@@ -41,6 +49,7 @@ enum verb {
 	VERB_CREATE,        /* name, size; shift, copies, policy (0: the cluster's default) */
 	VERB_SNAPSHOT,      /* name, tag: of the new snapshot */
 	VERB_CLONE,         /* name, tag or snap_id: of the snapshot; other: the new volume */
+	VERB_DELETE,        /* name; tag or snap_id: of a snapshot */
 	VERB_LIST,          /* vdi/list */
 	VERB_CLUSTER_INFO,  /* cluster/info */
 	VERB_NODE_LIST,     /* node/list */

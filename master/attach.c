@@ -6,6 +6,7 @@
 
 #include "ipc/log.h"
 #include "master/command.h"
+#include "master/deletion.h"
 #include "master/detach.h"
 #include "master/errand.h"
 #include "master/front.h"
@@ -154,6 +155,10 @@ void attach_ready(struct volume *v)
 {
 	int error;
 
+	if (v->doomed) {
+		deletion_ready(v);
+		return;
+	}
 	v->state = VOLUME_MOUNTING;
 	front_add_volume(v->master, v);
 	v->shown_by_front = true;

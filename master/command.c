@@ -7,6 +7,7 @@
 #include "ipc/log.h"
 #include "master/attach.h"
 #include "master/cluster.h"
+#include "master/deletion.h"
 #include "master/detach.h"
 #include "master/discover.h"
 #include "master/front.h"
@@ -33,6 +34,7 @@ static const char *const verb_names[] = {
     [VERB_CREATE] = "create",
     [VERB_SNAPSHOT] = "snapshot",
     [VERB_CLONE] = "clone",
+    [VERB_DELETE] = "delete",
     [VERB_LIST] = "vdi/list",
     [VERB_CLUSTER_INFO] = "cluster/info",
     [VERB_NODE_LIST] = "node/list",
@@ -75,7 +77,7 @@ void command_remember(struct master *m, uint64_t number, int error, const char *
 		r->error = error;
 }
 
-void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid)
+void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid, uint64_t created)
 {
 	struct result *r = add_result(m, number, "");
 
@@ -83,6 +85,7 @@ void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid
 		return;
 	r->unfinished = true;
 	r->vid = vid;
+	r->created = created;
 }
 
 void command_forget_results(struct master *m)
@@ -123,6 +126,7 @@ static void take_up(struct command *c)
 			continue;
 		c->again = true;
 		c->vid = r->vid;
+		c->created = r->created;
 		STAILQ_REMOVE(&c->master->results, r, result, next);
 		c->master->nr_results--;
 		free(r);
@@ -263,6 +267,8 @@ static bool must_wait(const struct command *c)
 	v = snapshot_of(c);
 	if (v && (v->snapshot || is_in_motion(v)))
 		return true;
+	if (c->verb == VERB_DELETE && deletion_must_wait(c))
+		return true;
 	TAILQ_FOREACH (other, &c->master->commands, link) {
 		if (other == c)
 			return false;
@@ -381,6 +387,12 @@ static void abort_volume(struct command *c)
 		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
 		return;
 	}
+	if (v->doomed) {
+		detach_after(v, -ECONNABORTED, "volume %.300s %s: user %u aborted that", v->shown,
+		    volume_fate(v), c->uid);
+		command_answer(c, 0, "the deletion of volume %s is aborted", c->shown);
+		return;
+	}
 	detach_after(v, -ECONNABORTED, "volume %s was aborted by user %u", v->shown, c->uid);
 	command_answer(c, 0,
 	    "volume %s is aborted: who waited for it gets errors, and it is detached", c->shown);
@@ -416,6 +428,9 @@ static void run(struct command *c)
 	case VERB_CREATE:
 	case VERB_CLONE:
 		order(c);
+		break;
+	case VERB_DELETE:
+		deletion_begin(m, c);
 		break;
 	case VERB_LIST:
 	case VERB_CLUSTER_INFO:

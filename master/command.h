@@ -17,9 +17,10 @@ struct command {
 	struct master *master;
 	uint64_t number; /* the kernel's; 0: our own, at the start */
 	enum verb verb;
-	bool running; /* else it waits for another one on this name */
-	bool again;   /* an earlier master had begun it */
-	uint32_t vid; /* of the volume whose snapshot that was to be, then */
+	bool running;     /* else it waits for another one on this name */
+	bool again;       /* an earlier master had begun it */
+	uint32_t vid;     /* of the VDI whose snapshot or end that was to be, then */
+	uint64_t created; /* its create_time, of one that was to be deleted */
 	struct name name;
 	char shown[NAME_SHOWN_SIZE];
 	uint64_t size;
@@ -37,6 +38,7 @@ struct result {
 	uint64_t number;
 	bool unfinished; /* the master before us had begun it */
 	uint32_t vid;    /* unfinished: as in struct command */
+	uint64_t created;
 	int error;
 	char sentence[];
 };
@@ -44,7 +46,7 @@ struct result {
 /* Does it change volumes: is it done once, whoever dies? */
 static inline bool command_is_change(const struct command *c)
 {
-	return c->verb >= VERB_MOUNT && c->verb <= VERB_CLONE;
+	return c->verb >= VERB_MOUNT && c->verb <= VERB_DELETE;
 }
 
 /* Is it answered by a table, and changes nothing? */
@@ -78,7 +80,7 @@ bool command_none_runs(const struct master *m);
 
 /* What the master before us had done, or begun. */
 void command_remember(struct master *m, uint64_t number, int error, const char *sentence);
-void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid);
+void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid, uint64_t created);
 
 /* The master ends. */
 void command_forget_results(struct master *m);

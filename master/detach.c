@@ -7,6 +7,7 @@
 #include "ipc/log.h"
 #include "master/attach.h"
 #include "master/command.h"
+#include "master/deletion.h"
 #include "master/errand.h"
 #include "master/front.h"
 #include "master/handover.h"
@@ -178,8 +179,8 @@ void detach_for_stop(struct volume *v)
 	if (volume_is_up(v))
 		try_umount(v);
 	else if (v->state != VOLUME_DETACHING && v->state != VOLUME_ENDING)
-		detach_after(
-		    v, -ESHUTDOWN, "volume %s was not attached: sheepfs is about to end", v->shown);
+		detach_after(v, -ESHUTDOWN, "volume %s %s: sheepfs is about to end", v->shown,
+		    volume_fate(v));
 }
 
 void detach_hurry(struct volume *v)
@@ -291,6 +292,7 @@ static void finish(struct volume *v)
 	struct command *attach = v->attach, *detach = v->detach;
 	char shown[NAME_SHOWN_SIZE], sentence[SENTENCE_MAX];
 	int error = v->error;
+	bool anew = v->anew && attach && !detach && !m->stop;
 
 	memcpy(shown, v->shown, sizeof shown);
 	memcpy(sentence, v->sentence, sizeof sentence);
@@ -298,6 +300,10 @@ static void finish(struct volume *v)
 		front_remove_volume(m, v);
 	close_device(v);
 	volume_free(v);
+	if (anew) {
+		attach_begin(m, attach);
+		return;
+	}
 	if (attach)
 		command_answer(attach, error, "%s", sentence);
 	if (detach && error)
@@ -438,10 +444,12 @@ void detach_front_lost(struct volume *v)
 	generation_kill(g, "its front died");
 	close(v->out[1]);
 	v->out[1] = -1;
-	if (v->state == VOLUME_MOUNTING)
-		detach_after(v, -EIO,
-		    "volume %s was not attached: the front died in that moment; try again",
-		    v->shown);
+	if (v->state == VOLUME_MOUNTING) {
+		log_warning(
+		    "volume %s: the front died while it was attached; that begins anew", v->shown);
+		v->anew = true;
+		detach_after(v, -EIO, "volume %s was not attached: the front died", v->shown);
+	}
 }
 
 void detach_front_ended(struct volume *v)
@@ -466,6 +474,10 @@ static void after_generation(struct volume *v, const char *words)
 		/* it was locked, and never used */
 		if (v->identity.lock && !v->identity.vid)
 			leave_lock(v);
+		seek_after(v, words);
+		break;
+	case VOLUME_DELETING:
+		deletion_interrupted(v, words);
 		seek_after(v, words);
 		break;
 	case VOLUME_MOUNTING:

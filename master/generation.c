@@ -8,6 +8,7 @@
 #include "ipc/arena.h"
 #include "ipc/log.h"
 #include "master/attach.h"
+#include "master/deletion.h"
 #include "master/detach.h"
 #include "master/master.h"
 #include "master/other.h"
@@ -197,8 +198,12 @@ static void on_message(struct msg *m, void *arg)
 		break;
 	case MSG_DRAINED:
 		break;
+	case MSG_PROGRESSED:
+		deletion_progressed(g->volume);
+		break;
 	case MSG_ANSWER:
-		snapshot_answered(g->volume, &m->body.answered, (const char *)m->tail);
+		(g->volume->doomed ? deletion_answered : snapshot_answered)(
+		    g->volume, &m->body.answered, (const char *)m->tail);
 		break;
 	default:
 		generation_kill(g, "it said what no worker says");
@@ -225,7 +230,7 @@ bool generation_may_blame(const struct generation *g)
 
 bool generation_may_leave(const struct generation *g)
 {
-	return g->is_ready && !g->ready.read_only && g->nr_kept;
+	return g->is_ready && (!g->ready.read_only || g->volume->doomed) && g->nr_kept;
 }
 
 /* Of one that drained nothing is under way. */
@@ -322,6 +327,13 @@ static int start_process(struct generation *g)
 	return process_start(master_of(g), &g->process, &plan);
 }
 
+static enum purpose purpose_of(const struct volume *v)
+{
+	if (!v->doomed)
+		return PURPOSE_ATTACH;
+	return v->cut ? PURPOSE_DELETE_ON : PURPOSE_DELETE;
+}
+
 static int first_words(struct generation *g, const int *theirs)
 {
 	struct volume *v = g->volume;
@@ -338,7 +350,8 @@ static int first_words(struct generation *g, const int *theirs)
 	    .fence_timeout = v->master->fence_timeout,
 	    .settle_all = v->state == VOLUME_SEEKING || v->settling || v->settle_all,
 	    .died = v->died,
-	    .refused = v->refused};
+	    .refused = v->refused,
+	    .purpose = purpose_of(v)};
 
 	g->settles_all = start.settle_all;
 	v->rewrite = v->rewrite || (g->settles_all && v->died);
@@ -453,6 +466,14 @@ void generation_snapshot(struct generation *g, uint64_t number, const struct nam
 
 	memcpy(order.name, name->name, sizeof order.name);
 	memcpy(order.tag, name->tag, sizeof order.tag);
+	if (g->process.chan)
+		send_order(g->process.chan, g->volume->number, g->number, &order, NULL, 0, NULL);
+}
+
+void generation_delete(struct generation *g, uint64_t number)
+{
+	const struct msg_order order = {.number = number, .verb = VERB_DELETE};
+
 	if (g->process.chan)
 		send_order(g->process.chan, g->volume->number, g->number, &order, NULL, 0, NULL);
 }

@@ -108,6 +108,10 @@ bool generation_may_blame(const struct generation *g);
  * to snapshot_answered() with that number. */
 void generation_snapshot(struct generation *g, uint64_t number, const struct name *name);
 
+/* It is READY and is to delete its volume, which is its purpose; its answer goes to
+ * deletion_answered(). */
+void generation_delete(struct generation *g, uint64_t number);
+
 /* It is to finish and end; killed after `milliseconds`. Nothing when it does not live. */
 void generation_drain(struct generation *g, unsigned milliseconds);
 

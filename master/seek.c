@@ -150,7 +150,8 @@ static void choose(
 		if (v->state == VOLUME_ENDING)
 			detach_gives_up(v);
 		else if (is_first(v))
-			detach_after(v, -EIO, "volume %s was not attached: %s", v->shown, words);
+			detach_after(
+			    v, -EIO, "volume %.300s %s: %s", v->shown, volume_fate(v), words);
 		else
 			fail(v, words);
 		return;
@@ -185,9 +186,8 @@ static void on_dialled(int fd, void *arg)
 	}
 	error = generation_start(v, trial_target(v->trial), fd);
 	if (error && is_first(v)) {
-		detach_after(v, error,
-		    "volume %s was not attached: its worker cannot be started: %s", v->shown,
-		    strerror(-error));
+		detach_after(v, error, "volume %s %s: its worker cannot be started: %s", v->shown,
+		    volume_fate(v), strerror(-error));
 	} else if (error) {
 		log_error(
 		    "volume %s: its worker cannot be started: %s", v->shown, strerror(-error));
@@ -258,7 +258,7 @@ static enum policy_cause cause_of(const struct generation *g)
 static bool first_is_hopeless(const struct volume *v, enum policy_cause cause)
 {
 	return cause == POLICY_REFUSED ||
-	       (cause == POLICY_WORKER && v->trial->at + 1 == v->trial->list.count);
+	       (cause == POLICY_WORKER && !v->cut && v->trial->at + 1 == v->trial->list.count);
 }
 
 void seek_after(struct volume *v, const char *words)
@@ -271,7 +271,7 @@ void seek_after(struct volume *v, const char *words)
 
 	if (g->refused)
 		words = g->sentence;
-	if (is_first(v) && g->refused == -ESTALE && v->identity.vid) {
+	if (is_first(v) && g->refused == -ESTALE && v->identity.vid && !v->cut) {
 		/* what was left belongs to a volume that is no more */
 		past_close(v->master, v, &v->pasts);
 		memset(&v->identity, 0, sizeof v->identity);
@@ -279,11 +279,14 @@ void seek_after(struct volume *v, const char *words)
 		return;
 	}
 	if (is_first(v) && first_is_hopeless(v, e.cause)) {
-		if (g->refused)
+		if (g->refused && !v->cut)
 			detach_after(v, g->refused, "%s", words);
+		else if (g->refused)
+			detach_after(
+			    v, g->refused, "volume %.300s %s: %s", v->shown, volume_fate(v), words);
 		else
-			detach_after(v, -EIO, "volume %s was not attached: its worker ended: %s",
-			    v->shown, words);
+			detach_after(v, -EIO, "volume %.300s %s: its worker ended: %s", v->shown,
+			    volume_fate(v), words);
 		return;
 	}
 	v->blames = v->blames || generation_may_blame(g);

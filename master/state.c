@@ -11,6 +11,7 @@
 
 #include "ipc/log.h"
 #include "master/command.h"
+#include "master/deletion.h"
 #include "master/discover.h"
 #include "master/front.h"
 #include "master/locks.h"
@@ -33,7 +34,7 @@
 #include <unistd.h>
 
 #define FIRST_WORD "sheepfs-state"
-#define STATE_VERSION 2
+#define STATE_VERSION 3
 #define HEAD_SIZE 64
 #define TEXT_MAX (64 << 20) /* bytes of a text, and between the two places */
 #define FIELDS_MAX 32
@@ -148,6 +149,28 @@ static void write_tree(FILE *f, const struct master *m)
 	fputc('\n', f);
 }
 
+static void put_command(FILE *f, uint64_t number, uint32_t vid, uint64_t created)
+{
+	fputs("command", f);
+	put_number(f, number);
+	put_number(f, vid);
+	put_number(f, created);
+	fputc('\n', f);
+}
+
+/* It has begun, and what it found then is for whoever has to go on with it. */
+static void write_command(FILE *f, const struct command *c)
+{
+	uint64_t created = c->created;
+	uint32_t vid = c->vid;
+
+	if (c->verb == VERB_DELETE)
+		deletion_before(c, &vid, &created);
+	else if (c->running)
+		vid = snapshot_vid_before(c);
+	put_command(f, c->number, vid, created);
+}
+
 static void write_commands(FILE *f, const struct master *m)
 {
 	const struct command *c;
@@ -155,7 +178,7 @@ static void write_commands(FILE *f, const struct master *m)
 
 	STAILQ_FOREACH (r, &m->results, next) {
 		if (r->unfinished) { /* it has not been asked for again yet */
-			fprintf(f, "command %" PRIu64 " %u\n", r->number, r->vid);
+			put_command(f, r->number, r->vid, r->created);
 			continue;
 		}
 		fprintf(f, "result %" PRIu64 " %d", r->number, -r->error);
@@ -163,8 +186,8 @@ static void write_commands(FILE *f, const struct master *m)
 		fputc('\n', f);
 	}
 	TAILQ_FOREACH (c, &m->commands, link)
-		if (c->number && command_is_change(c) && c->running)
-			fprintf(f, "command %" PRIu64 " %u\n", c->number, snapshot_vid_before(c));
+		if (c->number && command_is_change(c) && (c->running || c->again))
+			write_command(f, c);
 }
 
 /* What the configuration names is attached once: what becomes of it later is for others to say. */
@@ -650,9 +673,10 @@ static void read_command(struct reader *r)
 {
 	uint64_t number = take_number(r, UINT64_MAX);
 	uint32_t vid = (uint32_t)take_number(r, 0xffffff);
+	uint64_t created = take_number(r, UINT64_MAX);
 
 	if (!r->bad)
-		command_remember_unfinished(r->m, number, vid);
+		command_remember_unfinished(r->m, number, vid, created);
 }
 
 static void read_failover(struct reader *r)

@@ -74,7 +74,9 @@ static const char *state_name(const struct volume *v)
 	switch (v->state) {
 	case VOLUME_SEEKING:
 	case VOLUME_MOUNTING:
-		return "attaching";
+		return v->doomed ? "deleting" : "attaching";
+	case VOLUME_DELETING:
+		return "deleting";
 	case VOLUME_READY:
 		return "ready";
 	case VOLUME_RECOVERING:

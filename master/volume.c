@@ -6,6 +6,7 @@
 
 #include "master/attach.h"
 #include "master/command.h"
+#include "master/deletion.h"
 #include "master/detach.h"
 #include "master/discover.h"
 #include "master/seek.h"
@@ -43,6 +44,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING)
 		detach_step_is_late(v);
+	else if (v->doomed)
+		deletion_is_late(v);
 	else
 		attach_is_late(v);
 }
@@ -106,6 +109,15 @@ void volume_identify(struct volume *v, const struct msg_identity *identity)
 	v->identity.cluster_ctime = identity->cluster_ctime;
 	v->identity.create_time = identity->create_time;
 	v->identity.vid = identity->vid;
+}
+
+const char *volume_fate(const struct volume *v)
+{
+	if (!v->doomed)
+		return "was not attached";
+	return v->cut ? "is not deleted yet, though part of its data is; write its name to "
+			"vdi/delete again"
+		      : "was not deleted";
 }
 
 bool volume_is_up(const struct volume *v)

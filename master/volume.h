@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Volumes: what the master knows of each that is attached, being attached or being detached.
+ * Volumes: what the master knows of each that is attached, being attached, detached or deleted.
  *
  * Owns the list and a volume's memory.  The road up is attach.c's, the road down detach.c's, the
  * worker generation.c's.  Never forks, never connects.
@@ -22,6 +22,7 @@ enum volume_state {
 	VOLUME_MOUNTING,   /* it is ready; its mount is being made and served */
 	VOLUME_READY,      /* callers use it */
 	VOLUME_RECOVERING, /* the next generation is sought; its callers wait */
+	VOLUME_DELETING,   /* its worker deletes it; nobody uses it */
 	VOLUME_FAILED,     /* it has none, and none is sought: callers get errors */
 	VOLUME_DETACHING,  /* umount(2) is being tried, which may say "busy", or was done by hand */
 	VOLUME_ENDING,     /* on the road down, from which nothing comes back */
@@ -35,7 +36,9 @@ struct volume {
 	struct name name;
 	char shown[NAME_SHOWN_SIZE];
 	char path[PATH_MAX];             /* of its file */
-	struct command *attach, *detach; /* that wait for us; NULL: none */
+	struct command *attach, *detach; /* that wait for us; NULL: none; a deletion is an attach */
+	bool doomed;  /* it is not to be mounted, but to be deleted (deletion.h) */
+	uint32_t cut; /* the vid whose deletion has begun; 0: none */
 	struct snapshot *snapshot;       /* being taken; NULL: none */
 	bool page_cache, object_cache;   /* the knobs, when it was attached */
 	struct event *timer; /* attach: its limit; ending: how long the current step may take */
@@ -69,6 +72,7 @@ struct volume {
 	bool serving;        /* the front has its device, and the kernel has not ended it */
 	bool lingers;        /* its connection outlived its mount: somebody uses it */
 	bool forced;         /* its users are not asked */
+	bool anew;           /* ENDING: its attach begins again, with the next front */
 	bool settling;       /* ENDING: a generation is sought once more, to settle what was */
 	char *lines;         /* of it in the state as it was saved last; NULL: none */
 	size_t lines_size;   /* bytes */
@@ -89,6 +93,9 @@ void volume_free(struct volume *v);
 
 /* Its generation says what it is. */
 void volume_identify(struct volume *v, const struct msg_identity *identity);
+
+/* What a search that failed has come to: "was not attached", say. */
+const char *volume_fate(const struct volume *v);
 
 /* It is mounted and not on the road down: callers use it, wait, or get errors. */
 bool volume_is_up(const struct volume *v);

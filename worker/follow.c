@@ -135,13 +135,13 @@ static void on_ours(struct call *call)
 		finish(f, -ESTALE, true,
 		    "vid %x is not the volume %s that was attached: unmount it and mount it again",
 		    f->vid, f->shown);
-	else if (!h->name[0] && (f->snapshot || !h->snap_ctime))
+	else if (!h->name[0] && (f->snapshot || !h->snap_ctime)) {
+		f->gone = true;
 		finish(f, -ESTALE, false,
 		    "volume %s (vid %x) was deleted or rolled back by somebody else: unmount it, "
-		    "and "
-		    "mount it again if it still exists",
+		    "and mount it again if it still exists",
 		    f->shown, f->vid);
-	else if (f->snapshot) {
+	} else if (f->snapshot) {
 		f->now_vid = f->vid;
 		finish(f, 0, false, "snapshot %s is vid %x", f->shown, f->vid);
 	} else {

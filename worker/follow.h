@@ -26,6 +26,7 @@ struct follow {
 	/* ---- the outcome ---- */
 	int error;      /* 0: now_vid continues it, or is it */
 	bool elsewhere; /* with an error: another daemon may tell otherwise */
+	bool gone;      /* with an error: it is this very VDI, and it was deleted */
 	uint32_t now_vid;
 	char why[SENTENCE_MAX];
 	/* ---- under way ---- */

@@ -287,8 +287,17 @@ static void on_visited(void *arg)
 	nodes_hang_up(w->nodes, w->visited);
 }
 
+static void on_progressed(void *arg)
+{
+	static const struct msg_progressed payload = {.pad = {0}};
+	struct worker *w = arg;
+
+	send_progressed(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
 static const struct serve_calls serve_calls = {on_answer, on_locked, on_identified, on_ready,
-    on_refused, on_ended, on_drained, on_later, on_order_answer, on_compare_wanted, on_compared};
+    on_refused, on_ended, on_drained, on_later, on_order_answer, on_compare_wanted, on_compared,
+    on_progressed, on_order_answer};
 
 /* ---- what the cluster worker tells ---- */
 
@@ -472,7 +481,7 @@ static void take_witness(struct worker *w, struct msg *m)
 		fatal("the witness of the daemon cannot be used: %s", strerror(-error));
 	w->witnessed = true;
 	settle_begin(w->settle);
-	dial(w, 1 + DATA_CONNECTIONS);
+	dial(w, w->what.purpose == PURPOSE_ATTACH ? 1 + DATA_CONNECTIONS : 1);
 }
 
 /* The first connection, after a volume's witness, is the control connection, and the work begins
@@ -576,6 +585,7 @@ static void pong(struct worker *w, uint64_t number)
 static void on_master_message(struct chan *c, struct msg *m, void *arg)
 {
 	struct worker *w = arg;
+	bool deletes = w->what.purpose != PURPOSE_ATTACH;
 	char text[512];
 
 	(void)c;
@@ -607,10 +617,12 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		take_node(w, m);
 	else if (m->id == MSG_NODE_FAILED)
 		cluster_node_failed(w->cluster, m->body.node_failed.number, (const char *)m->tail);
-	else if (m->id == MSG_ORDER && w->cluster)
+	else if (m->id == MSG_ORDER && w->cluster && m->body.order.verb != VERB_DELETE)
 		cluster_order(w->cluster, &m->body.order);
-	else if (m->id == MSG_ORDER && m->body.order.verb == VERB_SNAPSHOT)
+	else if (m->id == MSG_ORDER && m->body.order.verb == VERB_SNAPSHOT && !deletes)
 		serve_snapshot(w->serve, m->body.order.number, m->body.order.tag);
+	else if (m->id == MSG_ORDER && m->body.order.verb == VERB_DELETE && deletes)
+		serve_delete(w->serve, m->body.order.number);
 	else
 		bad_message(w, "master", msg_name(m->id));
 }
@@ -697,8 +709,8 @@ static void start_volume(struct worker *w, struct msg *m)
 	memcpy(w->tag, start->tag, sizeof w->tag);
 	w->was = (struct vdi_identity){
 	    start->cluster_ctime, start->create_time, start->size, start->vid, start->lock};
-	w->what = (struct serve_volume){
-	    w->name, w->tag, start->snap_id, start->slots, start->object_cache, &w->was};
+	w->what = (struct serve_volume){w->name, w->tag, start->snap_id, start->slots,
+	    start->object_cache, &w->was, start->purpose};
 	w->front = chan_open(
 	    w->base, msg_take_fd(m, 0), KIND_VOLUME, KIND_FRONT, TALK_STARTING, &front_calls, w);
 	error = arena_map(&w->out, msg_take_fd(m, 1), start->slots, false);

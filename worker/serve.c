@@ -11,6 +11,7 @@
 #include "ipc/log.h"
 #include "worker/admission.h"
 #include "worker/compare.h"
+#include "worker/deletion.h"
 #include "worker/format.h"
 #include "worker/piece.h"
 #include "worker/successor.h"
@@ -51,6 +52,9 @@ struct serve {
 	uint64_t snapshot_number;
 	char snapshot_tag[SD_TAG_SIZE];
 	struct successor successor;
+	/* where that is the purpose; else NULL */
+	struct deletion *deletion;
+	uint64_t deletion_number;
 	/* the daemon's object cache: flushed for the oldest unanswered flush, before a snapshot and
 	 * before the end in peace */
 	bool object_cache, flushing;
@@ -334,6 +338,50 @@ void serve_snapshot(struct serve *s, uint64_t number, const char *tag)
 	turn(s);
 }
 
+/* ---- a deletion ---- */
+
+static bool is_deleting(const struct serve *s)
+{
+	return s->deletion && s->deletion->active;
+}
+
+static void on_progressed(void *arg)
+{
+	struct serve *s = arg;
+
+	if (s->state == SERVING)
+		s->calls->progressed(s->arg);
+}
+
+static void on_deleted(void *arg, int error, const char *sentence)
+{
+	struct serve *s = arg;
+
+	if (s->state != SERVING)
+		return;
+	s->calls->deleted(s->arg, s->deletion_number, error, sentence);
+	turn(s);
+}
+
+static void on_deletion_stopped(void *arg)
+{
+	turn(arg);
+}
+
+static void on_failed(void *arg, enum exit_word word, const char *why);
+
+static const struct deletion_calls deletion_calls = {
+    on_progressed, on_deleted, on_deletion_stopped, on_failed};
+
+void serve_delete(struct serve *s, uint64_t number)
+{
+	if (s->state != SERVING || s->draining)
+		return; /* the next generation is told again, or nobody is */
+	s->deletion_number = number;
+	s->deletion->died = s->died;
+	deletion_begin(s->deletion);
+}
+
 /* ---- the turn ---- */
 
 /* Does all that has become possible. */
@@ -343,7 +391,7 @@ static void turn(struct serve *s)
 		return;
 	s->turning = true;
 	do {
-		if (s->state != SERVING)
+		if (s->state != SERVING || s->deletion)
 			break;
 		if (!s->handing_over)
 			piece_turn(s->pieces);
@@ -357,7 +405,7 @@ static void turn(struct serve *s)
 	if (s->handing_over || !s->settled) {
 		if (!s->daemon->in_flight)
 			depart(s);
-	} else if (queue_is_empty(&s->queue) && !s->pausing && is_flushed(s)) {
+	} else if (queue_is_empty(&s->queue) && !s->pausing && !is_deleting(s) && is_flushed(s)) {
 		leave(s);
 	}
 }
@@ -445,6 +493,19 @@ static void on_loaded(void *arg, int error, bool elsewhere, const char *sentence
 	    "volume %s is attached%s: %s in objects of %s, vid %x%s", s->vdi.shown,
 	    s->vdi.snapshot ? " read-only" : "", format_size(s->vdi.size, size),
 	    format_size(UINT64_C(1) << s->vdi.shift, object), s->vdi.vid, locks);
+	s->calls->ready(s->arg, &ready, s->sentence);
+	turn(s);
+}
+
+/* Nobody has asked for its size. */
+static void ready_to_delete(struct serve *s)
+{
+	const struct msg_ready ready = {
+	    .vid = s->vdi.vid, .shift = OBJECT_SHIFT_MIN, .read_only = s->vdi.snapshot};
+
+	s->state = SERVING;
+	tell_identity(s);
+	snprintf(s->sentence, sizeof s->sentence, "volume %s is vid %x", s->vdi.shown, s->vdi.vid);
 	s->calls->ready(s->arg, &ready, s->sentence);
 	turn(s);
 }
@@ -543,7 +604,7 @@ static void on_rests(void *arg)
 
 void serve_try_again(struct serve *s)
 {
-	if (s->state != SERVING || s->handing_over)
+	if (s->state != SERVING || s->handing_over || !s->pieces)
 		return;
 	piece_try_again(s->pieces);
 	turn(s);
@@ -597,6 +658,8 @@ static void on_opened(void *arg, int error, bool elsewhere, const char *sentence
 		leave(s);
 	} else if (error) {
 		refuse(s, error, elsewhere, sentence);
+	} else if (s->deletion) {
+		ready_to_delete(s);
 	} else if (!allocate(s)) {
 		refuse(s, -ENOMEM, false, "there is no memory for the volume's requests and index");
 	} else {
@@ -651,6 +714,8 @@ void serve_drain(struct serve *s)
 	if (s->draining || s->state == OVER || s->state == RELEASING)
 		return;
 	s->draining = true;
+	if (s->deletion)
+		deletion_stop(s->deletion);
 	if (s->state == SERVING)
 		turn(s);
 	else if (!vdi_abandon(&s->vdi))
@@ -662,6 +727,8 @@ void serve_hand_over(struct serve *s)
 	if (s->draining || s->state == OVER || s->state == RELEASING)
 		return;
 	s->draining = s->handing_over = true;
+	if (s->deletion)
+		deletion_stop(s->deletion);
 	if (s->state == SERVING)
 		turn(s);
 	else if (!vdi_abandon(&s->vdi))
@@ -700,11 +767,21 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
 	    .compared = on_compared,
 	    .better = on_better,
 	    .arg = s};
+	if (volume->purpose != PURPOSE_ATTACH)
+		s->deletion = calloc(1, sizeof *s->deletion);
 	if (!vdi_init(&s->vdi, volume->name, volume->tag, volume->snap_id, volume->was, daemon,
 		&vdi_calls, s) ||
-	    !queue_open(&s->queue, s->slots)) {
+	    !queue_open(&s->queue, s->slots) ||
+	    (volume->purpose != PURPOSE_ATTACH && !s->deletion)) {
 		serve_close(s);
 		return NULL;
+	}
+	s->vdi.purpose = volume->purpose;
+	if (s->deletion) {
+		s->deletion->vdi = &s->vdi;
+		s->deletion->daemon = daemon;
+		s->deletion->calls = &deletion_calls;
+		s->deletion->arg = s;
 	}
 	return s;
 }
@@ -717,5 +794,6 @@ void serve_close(struct serve *s)
 	inode_close(s->inode);
 	queue_close(&s->queue);
 	vdi_end(&s->vdi);
+	free(s->deletion);
 	free(s);
 }

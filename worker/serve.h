@@ -47,6 +47,9 @@ struct serve_calls {
 	void (*stalled)(void *arg, bool again);
 	/* The other daemon is not needed any more. */
 	void (*compared)(void *arg);
+	/* Some of what serve_delete() asked for is done; and how that ended: 0 or -errno. */
+	void (*progressed)(void *arg);
+	void (*deleted)(void *arg, uint64_t number, int error, const char *sentence);
 };
 
 struct serve_volume {
@@ -56,6 +59,7 @@ struct serve_volume {
 	unsigned slots;
 	bool object_cache; /* ask daemons before 1.0 to cache objects, and flush them (P 1.5, 9) */
 	const struct vdi_identity *was; /* of an earlier generation; NULL is as all zero; copied */
+	enum purpose purpose; /* for a deletion there are no requests, no index and no snapshot */
 };
 
 struct serve;
@@ -109,6 +113,12 @@ void serve_request(struct serve *s, const struct record_request *request);
  * follows, perhaps at once, unless the generation ends first.  One at a time.
  */
 void serve_snapshot(struct serve *s, uint64_t number, const char *tag);
+
+/*
+ * Deletes the volume, after ready(), where that is the purpose: once.  deleted() follows, unless the
+ * generation ends first.
+ */
+void serve_delete(struct serve *s, uint64_t number);
 
 /*
  * Finish what was accepted, release the lock, then drained().  Before READY: gives up at once, but

@@ -156,22 +156,13 @@ static bool header_is_ours(const struct vdi *v)
 	return !v->snap_id || h->snap_id == v->snap_id;
 }
 
-static void header_check(struct vdi *v)
+/* What is to be read and written must be a plain one, whole. */
+static bool shape_is_refused(struct vdi *v)
 {
 	const struct sd_inode_header *h = &v->header;
 	unsigned shift = h->block_size_shift;
 
-	if (!h->name[0])
-		finish(v, -ENOENT, false, "volume %s was deleted (vid %x)", v->shown, v->vid);
-	else if (!header_is_ours(v))
-		finish(v, -EIO, true,
-		    "the daemon led from volume %s to vid %x, whose header is that of vid %x with "
-		    "another name or tag; look at vdi/list and `dog vdi check`",
-		    v->shown, v->vid, h->vdi_id);
-	else if (v->snapshot != (h->snap_ctime != 0))
-		finish(v, -EAGAIN, true, "volume %s %s at this very moment; attach it again",
-		    v->shown, v->snapshot ? "is not a snapshot" : "was made a snapshot");
-	else if (h->store_policy)
+	if (h->store_policy)
 		finish(v, -EOPNOTSUPP, false,
 		    "volume %s is a hyper volume (store policy %u), whose index sheepfs cannot "
 		    "write; copy it to a plain one (dog vdi create without -y)",
@@ -193,10 +184,29 @@ static void header_check(struct vdi *v)
 		finish(v, -ESTALE, false,
 		    "volume %s had %llu bytes and has %llu now: unmount it and mount it again",
 		    v->shown, (unsigned long long)v->was.size, (unsigned long long)h->vdi_size);
-	else {
+	else
+		return false;
+	return true;
+}
+
+static void header_check(struct vdi *v)
+{
+	const struct sd_inode_header *h = &v->header;
+
+	if (!h->name[0]) {
+		finish(v, -ENOENT, false, "volume %s was deleted (vid %x)", v->shown, v->vid);
+	} else if (!header_is_ours(v)) {
+		finish(v, -EIO, true,
+		    "the daemon led from volume %s to vid %x, whose header is that of vid %x with "
+		    "another name or tag; look at vdi/list and `dog vdi check`",
+		    v->shown, v->vid, h->vdi_id);
+	} else if (v->snapshot != (h->snap_ctime != 0)) {
+		finish(v, -EAGAIN, true, "volume %s %s at this very moment; try again", v->shown,
+		    v->snapshot ? "is not a snapshot" : "was made a snapshot");
+	} else if (v->purpose != PURPOSE_ATTACH || !shape_is_refused(v)) {
 		v->create_time = h->create_time;
 		v->size = v->was.size ? v->was.size : h->vdi_size;
-		v->shift = shift;
+		v->shift = h->block_size_shift;
 		finish(v, 0, false, "volume %s is vid %x", v->shown, v->vid);
 	}
 }
@@ -333,8 +343,22 @@ static void on_followed(struct follow *f)
 
 	if (v->abandoned)
 		return;
+	if (f->gone && v->purpose == PURPOSE_DELETE_ON) {
+		v->gone = true;
+		v->vid = v->was.vid;
+		v->create_time = v->was.create_time;
+		finish(v, 0, false, "volume %s (vid %x) was deleted", v->shown, v->vid);
+		return;
+	}
 	if (f->error) {
 		finish(v, f->error, f->elsewhere, "%s", f->why);
+		return;
+	}
+	if (f->now_vid != v->was.vid && v->purpose == PURPOSE_DELETE_ON) {
+		finish(v, -ESTALE, false,
+		    "somebody else took a snapshot of it meanwhile (vid %x), and it goes on as vid "
+		    "%x",
+		    v->was.vid, f->now_vid);
 		return;
 	}
 	v->vid = f->now_vid;

@@ -10,6 +10,7 @@
 #define SHEEPFS_WORKER_VDI_H
 
 #include "include/bounds.h"
+#include "ipc/msg.h"
 #include "worker/sheep.h"
 
 #define VDI_SHOWN_SIZE 256 /* bytes of a name in a sentence, with its NUL; longer ones are cut */
@@ -86,6 +87,7 @@ struct vdi {
 	bool snapshot;              /* a snapshot was asked for: read-only, and no lock */
 	char shown[VDI_SHOWN_SIZE]; /* the name as people type it */
 	struct vdi_identity was;    /* before us */
+	enum purpose purpose;       /* for a deletion it need not be one that can be attached */
 	/* ---- what was found ---- */
 	bool cluster_told; /* the daemon told the next two */
 	bool locks_enforced;
@@ -93,6 +95,7 @@ struct vdi {
 	uint32_t vid;
 	bool locked;          /* we asked for its lock and got it */
 	bool lock_is_assumed; /* it was locked already: by an earlier generation, we take it */
+	bool gone;            /* PURPOSE_DELETE_ON: it is deleted; there is no header, and no lock */
 	uint64_t create_time;
 	uint64_t size; /* bytes */
 	unsigned shift;
@@ -108,8 +111,8 @@ struct vdi {
 	struct follow *follow; /* with an earlier generation */
 };
 
-/* Prepares a VDI; name, tag and what it was are copied; was: NULL is as all zero.  Returns false
- * when memory is short. */
+/* Prepares a VDI, to be attached; name, tag and what it was are copied; was: NULL is as all zero.
+ * Returns false when memory is short. */
 bool vdi_init(struct vdi *v, const char *name, const char *tag, uint32_t snap_id,
     const struct vdi_identity *was, struct daemon *daemon, const struct vdi_calls *calls,
     void *arg);

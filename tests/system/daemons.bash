@@ -213,7 +213,7 @@ cluster_reads() {
 # The locks that are held, a line each.
 cluster_locks() {
 	if [ "$daemons_are" = lamb ]; then
-		"$rawsheep" "$(daemon_address 1)" states | grep 'state [12]' || :
+		"$rawsheep" "$(daemon_address 1)" states | grep 'state [23]' || :
 	else
 		real_dog vdi lock list | sed 1d
 	fi

@@ -175,6 +175,26 @@ answered() {
 	same 1 "$(grep -c 'snapshot one@first by' "$sheepfs_log")"
 }
 
+@test "the front dies while a volume is being attached: it is attached" {
+	local n
+	create one 16M
+	fault lamb delay=lock-vdi:100
+	for ((n = 0; n < 16; n++)); do
+		asked vdi/mount one
+		# about when it is mounted
+		sleep "0.1$((RANDOM % 50 + 10))"
+		kill_front
+		answered "$client" "$client_out"
+		mounted "$(volume one)"
+		dd if="$(volume one)" of=/dev/null bs=4k count=1 iflag=direct status=none
+		detach one
+		# one that dies again and again within two seconds is the last
+		sleep 2.1
+	done
+	tell "attaches that began anew: $(grep -c 'the front died while it was attached' "$sheepfs_log" || :)"
+	same 16 "$(grep -c 'mount one by user' "$sheepfs_log")"
+}
+
 @test "an open control file is stale, and one that is opened again works" {
 	local fd
 	exec {fd}<>"$mnt/vdi/create"

@@ -133,7 +133,7 @@ static int parse(enum verb verb, const char *text, struct msg_command *c, char *
 	return command_parse(verb, text, strlen(text), c, sentence);
 }
 
-static void test_snapshot_and_clone(void **state)
+static void test_snapshot_clone_delete(void **state)
 {
 	static const struct {
 		enum verb verb;
@@ -149,6 +149,9 @@ static void test_snapshot_and_clone(void **state)
 	    {VERB_CLONE, "a b", "NAME@TAG"},
 	    {VERB_CLONE, "a@b c@d", "%40"},
 	    {VERB_CLONE, "a@b c d", "\"a@b c d\""},
+	    {VERB_DELETE, "a b", "\"a b\""},
+	    {VERB_DELETE, "", "nothing was written"},
+	    {VERB_DELETE, "a@", "\"a@\""},
 	};
 	char sentence[SENTENCE_MAX];
 	struct msg_command c;
@@ -165,6 +168,13 @@ static void test_snapshot_and_clone(void **state)
 	assert_string_equal(c.tag, "t");
 	assert_string_equal(c.other, "b/c");
 	assert_int_equal(parse(VERB_CLONE, "a@12 b", &c, sentence), 0);
+	assert_int_equal(c.snap_id, 12);
+	assert_int_equal(parse(VERB_DELETE, "a%40b", &c, sentence), 0);
+	assert_string_equal(c.name, "a@b");
+	assert_string_equal(c.tag, "");
+	assert_int_equal(parse(VERB_DELETE, "a@b%40c", &c, sentence), 0);
+	assert_string_equal(c.tag, "b@c");
+	assert_int_equal(parse(VERB_DELETE, "a@12", &c, sentence), 0);
 	assert_int_equal(c.snap_id, 12);
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
 		assert_int_equal(parse(refused[i].verb, refused[i].text, &c, sentence), -EINVAL);
@@ -242,7 +252,7 @@ static void test_noise(void **state)
 static void test_usage(void **state)
 {
 	(void)state;
-	for (enum verb verb = VERB_MOUNT; verb <= VERB_CLONE; verb++) {
+	for (enum verb verb = VERB_MOUNT; verb <= VERB_DELETE; verb++) {
 		const char *usage = command_usage(verb);
 
 		assert_non_null(strstr(usage, "NAME"));
@@ -256,7 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_create),
 	    cmocka_unit_test(test_copies),
-	    cmocka_unit_test(test_snapshot_and_clone),
+	    cmocka_unit_test(test_snapshot_clone_delete),
 	    cmocka_unit_test(test_knobs),
 	    cmocka_unit_test(test_mount),
 	    cmocka_unit_test(test_noise),

@@ -156,7 +156,7 @@ static void all_of_it_comes_back(void **state)
 	p->old.io_timeout = 6;
 	p->old.page_cache = true;
 	command_remember(&p->old, 11, -EBUSY, "no: 100%\nreally");
-	command_remember_unfinished(&p->old, 12, 0x123);
+	command_remember_unfinished(&p->old, 12, 0x123, 5);
 	text = written(p, &tree);
 	assert_string_equal(tree.mountpoint, "/mnt/a b");
 	assert_int_equal(tree.connection, 44);
@@ -209,6 +209,7 @@ static void all_of_it_comes_back(void **state)
 	r = STAILQ_NEXT(r, next);
 	assert_true(r->unfinished);
 	assert_int_equal(r->vid, 0x123);
+	assert_int_equal(r->created, 5);
 	end(p);
 }
 

@@ -8,7 +8,8 @@
  * fails the test.  done() is called by sim_step() alone.
  *
  * Also simulated: snapshots by the engine, which may have nothing in flight then; locks, faults, a
- * cluster that is not there, and a snapshot by somebody else with its lost-allocation race (P 6.2).
+ * cluster that is not there, a snapshot by somebody else with its lost-allocation race (P 6.2), and
+ * DEL_VDI, which leaves a VDI whose index is not empty (P 2.3).
  */
 #ifndef SHEEPFS_TESTS_SIMDAEMON_H
 #define SHEEPFS_TESTS_SIMDAEMON_H
@@ -51,8 +52,13 @@ struct sim {
 	uint32_t flush_result; /* of FLUSH_VDI */
 	bool again;     /* an earlier engine's requests are done again: names are looked at twice */
 	bool rewriting; /* index entries may be written again: a daemon died */
+	bool deleting;  /* the engine is to delete a VDI, and does nothing else */
+	bool late_entry;     /* somebody writes the first entry just before DEL_VDI */
+	uint32_t del_result; /* of the next DEL_VDI; 0: it succeeds */
+	bool del_works;      /* and it is executed whatever it says */
 	/* ---- what happened ---- */
 	unsigned submitted, peak, creates, index_writes, index_entries, barriers, admitted, reads;
+	unsigned deletions, renames;         /* DEL_VDI executed; names in headers overwritten */
 	unsigned snapshots, flushes, cached; /* cached: data operations with SD_FLAG_CACHE */
 	/* ---- its own ---- */
 	struct sim_call **calls;

@@ -126,8 +126,24 @@ static void on_compared(void *arg)
 	((struct front *)arg)->comparisons++;
 }
 
+static void on_progressed(void *arg)
+{
+	((struct front *)arg)->progress++;
+}
+
+static void on_deleted(void *arg, uint64_t number, int error, const char *sentence)
+{
+	struct front *f = arg;
+
+	assert_int_equal(number, FRONT_DELETION);
+	told(f, sentence);
+	f->deletions++;
+	f->deletion_error = error;
+}
+
 static const struct serve_calls calls = {on_answer, on_locked, on_identified, on_ready, on_refused,
-    on_ended, on_drained, on_later, on_snapshotted, on_stalled, on_compared};
+    on_ended, on_drained, on_later, on_snapshotted, on_stalled, on_compared, on_progressed,
+    on_deleted};
 
 static void arena_make(struct arena *a)
 {
@@ -149,7 +165,7 @@ void front_open(struct front *f, struct sim *sim)
 void front_start(struct front *f, const char *name, const char *tag, uint32_t snap_id)
 {
 	struct serve_volume volume = {
-	    name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache, &f->was};
+	    name, tag, snap_id, SLOTS_PER_VOLUME, f->object_cache, &f->was, f->purpose};
 
 	f->is_ready = f->refused = f->ended = f->drained = f->handing_over = false;
 	f->serve = serve_open(&volume, &f->sim->daemon, &f->out, &f->in, &calls, f);

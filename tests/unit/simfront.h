@@ -10,6 +10,7 @@
 #include "worker/serve.h"
 
 #define FRONT_REQUESTS 256
+#define FRONT_DELETION 99 /* the number of every serve_delete() */
 
 struct front_request {
 	struct record_request r;
@@ -37,10 +38,13 @@ struct front {
 	    was;              /* what the next engine is told of the one before; vid 0: nothing */
 	bool unsettled, died; /* how the next one begins */
 	bool lock_is_lost, rewrite;
+	enum purpose purpose; /* of the next engine */
 	/* what the engine told */
 	unsigned snapshots; /* answers to serve_snapshot() */
 	uint64_t snapshot_number;
 	int snapshot_error;
+	unsigned progress, deletions; /* what serve_delete() came to */
+	int deletion_error;
 	int error; /* of the latest answer */
 	struct msg_ready ready;
 	unsigned stalls, comparisons; /* that were wanted; that were over */
