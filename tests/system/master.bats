@@ -401,9 +401,9 @@ in_vain() {
 	detach one
 	[ $(($(now_ms) - begin)) -lt 4000 ]
 	still_there "$client"
-	run replace "$here"
+	run timeout 20 "$sheepfs_program" -s "$here" --replace "$T/mnt"
 	[ "$status" != 0 ]
-	grep 'somebody else asks for it' "$T/replace.out"
+	contains "$output" 'somebody else asks for it'
 	tree_serves
 	wait_until 10 grep -q closed "$client_out"
 	replace "$here"
