@@ -2,8 +2,8 @@
 /*
  * The state: all that the next sheepfs must know to go on where this one ended, as text.
  *
- * Owns the text's form and its version, and the memory file that holds it beside the descriptors
- * that the service manager keeps; nothing of it is ever on a disk.  What a descriptor is, its name
+ * Owns the memory file that holds the text (statetext.h) beside the descriptors that the service
+ * manager keeps; nothing of it is ever on a disk.  What a descriptor is, its name
  * tells: past_name() for connections, state_device_name() for a volume's FUSE device,
  * STATE_TREE_NAME for the tree's, STATE_NAME for the text itself.  Never decides what becomes of
  * what it reads.
