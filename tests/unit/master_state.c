@@ -10,6 +10,7 @@
 #include "master/locks.h"
 #include "master/past.h"
 #include "master/state.h"
+#include "master/statetext.h"
 #include "master/status.h"
 #include "master/volume.h"
 
@@ -402,8 +403,13 @@ static void what_is_none_is_refused(void **state)
 
 static void a_file_that_is_no_state_is_refused(void **state)
 {
-	static const char *const files[] = {"", "sheepfs-state 1 64 3\nend\n",
-	    "sheepfs-state 2 64 99999999999\n", "sheepfs-state 2 64 8\n", "nonsense"};
+	/* what follows the first word */
+	static const struct {
+		int version, error;
+		const char *rest;
+	} files[] = {{STATE_VERSION + 1, -EPROTO, " 64 3\nend\n"}, {1, -EPROTO, " 64 3\nend\n"},
+	    {STATE_VERSION, -ENODATA, " 64 99999999999\n"}, {STATE_VERSION, -ENODATA, " 64 8\n"},
+	    {STATE_VERSION, -ENODATA, "nonsense"}};
 	struct state_tree tree;
 	char why[SENTENCE_MAX], *text, head[64];
 
@@ -412,10 +418,11 @@ static void a_file_that_is_no_state_is_refused(void **state)
 		int fd = some_fd();
 
 		memset(head, 0, sizeof head);
-		memcpy(head, files[i], strlen(files[i]));
+		snprintf(head, sizeof head, "%s %d%s", STATE_FIRST_WORD, files[i].version,
+		    files[i].rest);
 		assert_int_equal(pwrite(fd, head, sizeof head, 0), sizeof head);
 		why[0] = 0;
-		assert_true(state_read(fd, &text, &tree, why, sizeof why) < 0);
+		assert_int_equal(state_read(fd, &text, &tree, why, sizeof why), files[i].error);
 		assert_true(why[0]);
 		close(fd);
 	}
