@@ -272,7 +272,7 @@ stop_rounds() {
 rounds() {
 	while [ ! -e "$T/enough" ]; do
 		dd if="$T/noise" of="$1" bs=64k conv=notrunc status=none || exit
-		cmp -n "$(stat -c %s "$T/noise")" "$T/noise" "$1" || exit
+		dd if="$1" bs=64k iflag=count_bytes count="$(stat -c %s "$T/noise")" status=none | cmp - "$T/noise" || exit
 		echo round >>"$T/rounds"
 	done
 	echo fine
