@@ -387,12 +387,12 @@ static void abort_volume(struct command *c)
 		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
 		return;
 	}
-	if (v->doomed) {
-		detach_after(v, -ECONNABORTED, "volume %.300s %s: user %u aborted that", v->shown,
-		    volume_fate(v), c->uid);
+	if (v->doomed && v->attach) {
+		deletion_abort(v, c->uid);
 		command_answer(c, 0, "the deletion of volume %s is aborted", c->shown);
 		return;
 	}
+	v->anew = false;
 	detach_after(v, -ECONNABORTED, "volume %s was aborted by user %u", v->shown, c->uid);
 	command_answer(c, 0,
 	    "volume %s is aborted: who waited for it gets errors, and it is detached", c->shown);
@@ -496,6 +496,7 @@ void command_run_waiting(struct master *m)
 
 	while ((c = next_waiting(m)))
 		run(c);
+	deletion_look_again(m);
 }
 
 /* A second attach of a name is an error at once; everything else waits for its turn. */

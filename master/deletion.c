@@ -31,21 +31,30 @@ static bool same_family(const struct name *a, const struct name *b)
 
 /*
  * A request of ours that may still run could empty an entry a second time, or write into what is
- * deleted: a snapshot's entries were its volume's once.  Returns the name of whose it is, or NULL.
+ * deleted: a snapshot's entries were its volume's once.  Returns the volume whose it may be, or
+ * NULL.
  */
-static const char *unsettled_relative(const struct master *m, const struct name *name)
+static const struct volume *unsettled_relative(const struct master *m, const struct name *name)
 {
 	const struct volume *v;
-	const struct left *l;
 
 	TAILQ_FOREACH (v, &m->volumes, link)
-		if (same_family(&v->name, name) && is_working(&v->name) &&
+		if (same_family(&v->name, name) && name_compare(&v->name, name) && !v->doomed &&
+		    is_working(&v->name) &&
 		    (v->state != VOLUME_READY || v->snapshot || !TAILQ_EMPTY(&v->pasts)))
-			return v->shown;
+			return v;
+	return NULL;
+}
+
+/* Nobody settles that but who attaches the volume. */
+static const struct left *left_relative(const struct master *m, const struct name *name)
+{
+	const struct left *l;
+
 	LIST_FOREACH (l, &m->lefts, link)
 		if (same_family(&l->name, name) && name_compare(&l->name, name) &&
 		    !TAILQ_EMPTY(&l->pasts))
-			return l->shown;
+			return l;
 	return NULL;
 }
 
@@ -55,6 +64,23 @@ bool deletion_must_wait(const struct command *c)
 
 	return v &&
 	       (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING || detach_by_hand(v));
+}
+
+bool deletion_is_held_up(struct volume *v)
+{
+	v->held = v->doomed && unsettled_relative(v->master, &v->name);
+	return v->held;
+}
+
+void deletion_look_again(struct master *m)
+{
+	struct volume *v, *next;
+
+	for (v = TAILQ_FIRST(&m->volumes); v; v = next) {
+		next = TAILQ_NEXT(v, link);
+		if (v->held && !unsettled_relative(m, &v->name))
+			seek_again(v);
+	}
 }
 
 /* The same snapshot by another name: NAME@TAG is NAME@NUMBER, too. */
@@ -71,29 +97,35 @@ static const struct volume *attached_as(const struct volume *v)
 
 /* ---- the way ---- */
 
+const char *deletion_fate(uint32_t cut)
+{
+	return cut ? "is not deleted yet, though part of its data is; write its name to vdi/delete "
+		     "again"
+		   : "was not deleted";
+}
+
 void deletion_begin(struct master *m, struct command *c)
 {
-	const char *relative = unsettled_relative(m, &c->name);
+	const struct left *left = left_relative(m, &c->name);
 	struct volume *v = volume_find(m, &c->name);
+	const char *fate = deletion_fate(c->vid);
 
 	if (v) {
 		command_answer(c, -EBUSY,
-		    "volume %s was not deleted: it is attached; write its name to vdi/unmount "
-		    "first",
-		    c->shown);
+		    "volume %.300s %s: it is attached; write its name to vdi/unmount first",
+		    c->shown, fate);
 		return;
 	}
-	if (relative) {
+	if (left) {
 		command_answer(c, -EBUSY,
-		    "volume %.300s was not deleted: what a daemon was asked of %.300s before may "
-		    "still run, see status/workers and the log; attaching that settles it, then "
-		    "try again",
-		    c->shown, relative);
+		    "volume %.200s %s: what the daemon at %s was asked of %.200s before may still "
+		    "run; attach %.200s, which settles it, and try again",
+		    c->shown, fate, TAILQ_FIRST(&left->pasts)->address, left->shown, left->shown);
 		return;
 	}
 	v = volume_new(m, m->last_volume + 1, &c->name);
 	if (!v) {
-		command_answer(c, -ENOMEM, "volume %s was not deleted: out of memory", c->shown);
+		command_answer(c, -ENOMEM, "volume %.300s %s: out of memory", c->shown, fate);
 		return;
 	}
 	v->attach = c;
@@ -112,16 +144,26 @@ void deletion_begin(struct master *m, struct command *c)
 void deletion_ready(struct volume *v)
 {
 	const struct volume *other = attached_as(v);
+	const struct volume *relative = unsettled_relative(v->master, &v->name);
 
 	if (other) {
 		detach_after(v, -EBUSY,
-		    "volume %.300s was not deleted: it is attached as %.300s; write that to "
-		    "vdi/unmount first",
-		    v->shown, other->shown);
+		    "volume %.300s %s: it is attached as %.300s; write that to vdi/unmount first",
+		    v->shown, deletion_fate(v->cut), other->shown);
 		return;
 	}
+	if (relative) {
+		detach_after(v, -EBUSY,
+		    "volume %.300s %s: what a daemon was asked of %.300s before may still run; try "
+		    "again when status/workers shows that as ready",
+		    v->shown, deletion_fate(v->cut), relative->shown);
+		return;
+	}
+	if (!v->cut)
+		volume_set_timer(v, v->master->conf->timeout * 1000);
 	v->state = VOLUME_DELETING;
 	v->cut = v->identity.vid;
+	v->refused = false;
 	state_save_volume(v);
 	generation_delete(&v->generation, v->attach->number);
 }
@@ -134,8 +176,13 @@ void deletion_progressed(struct volume *v)
 
 void deletion_answered(struct volume *v, const struct msg_answered *answer, const char *sentence)
 {
-	if (v->state == VOLUME_DELETING)
+	if (v->state == VOLUME_DELETING) {
 		detach_after(v, answer->error, "%s", sentence);
+	} else if (v->state == VOLUME_ENDING && !answer->error) {
+		/* it was too late, or not wanted any more, and is done all the same */
+		v->error = 0;
+		snprintf(v->sentence, sizeof v->sentence, "%s", sentence);
+	}
 }
 
 void deletion_interrupted(struct volume *v, const char *words)
@@ -149,18 +196,39 @@ void deletion_interrupted(struct volume *v, const char *words)
 
 void deletion_is_late(struct volume *v)
 {
-	char targets[SENTENCE_MAX];
+	char why[SENTENCE_MAX];
 
-	trial_describe(v->trial, targets, sizeof targets);
-	detach_after(v, -ETIMEDOUT,
-	    "volume %.300s %s: nothing of it was done for %u s (--timeout): %s", v->shown,
-	    volume_fate(v), v->master->conf->timeout, v->trouble[0] ? v->trouble : targets);
+	if (v->state == VOLUME_DELETING)
+		snprintf(
+		    why, sizeof why, "the daemon at %s does not answer", v->generation.target.text);
+	else if (v->held)
+		snprintf(why, sizeof why,
+		    "what a daemon was asked of its volume before may still run, see "
+		    "status/workers");
+	else if (v->trouble[0])
+		snprintf(why, sizeof why, "%s", v->trouble);
+	else
+		trial_describe(v->trial, why, sizeof why);
+	detach_after(v, -ETIMEDOUT, "volume %.300s %s: nothing was done for %u s (--timeout): %s",
+	    v->shown, deletion_fate(v->cut), v->master->conf->timeout, why);
+}
+
+void deletion_abort(struct volume *v, uint32_t uid)
+{
+	struct command *c = v->attach;
+	char sentence[SENTENCE_MAX];
+
+	snprintf(sentence, sizeof sentence, "volume %.300s %s: user %u aborted that", v->shown,
+	    deletion_fate(v->cut), uid);
+	v->attach = NULL;
+	detach_after(v, -ECONNABORTED, "%s", sentence);
+	command_answer(c, -ECONNABORTED, "%s", sentence);
 }
 
 void deletion_before(const struct command *c, uint32_t *vid, uint64_t *created)
 {
 	const struct volume *v = volume_find(c->master, &c->name);
-	bool begun = v && v->doomed && v->cut;
+	bool begun = v && v->doomed && v->attach == c && v->cut;
 
 	*vid = begun ? v->cut : c->vid;
 	*created = begun ? v->identity.create_time : c->created;

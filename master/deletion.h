@@ -24,6 +24,16 @@ void deletion_begin(struct master *m, struct command *c);
 /* What it names is just being detached, and is waited for. */
 bool deletion_must_wait(const struct command *c);
 
+/* Is it a deletion that must not begin yet, for something of its volume, which is attached, is not
+ * settled? */
+bool deletion_is_held_up(struct volume *v);
+
+/* Something that deletions may wait for is over. */
+void deletion_look_again(struct master *m);
+
+/* What has become of one that cannot go on; cut: as in struct volume. */
+const char *deletion_fate(uint32_t cut);
+
 /* Its generation is ready: it is given the order, unless something stands in the way. */
 void deletion_ready(struct volume *v);
 
@@ -35,6 +45,10 @@ void deletion_answered(struct volume *v, const struct msg_answered *answer, cons
 
 /* Its worker ended before it said so: another one goes on. */
 void deletion_interrupted(struct volume *v, const char *words);
+
+/* Nobody wants it any more, its caller least of all, who is told at once: should we die before all
+ * is over, nobody goes on with it. */
+void deletion_abort(struct volume *v, uint32_t uid);
 
 /* Nothing of it was done for too long. */
 void deletion_is_late(struct volume *v);

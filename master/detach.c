@@ -292,6 +292,7 @@ static void finish(struct volume *v)
 	struct command *attach = v->attach, *detach = v->detach;
 	char shown[NAME_SHOWN_SIZE], sentence[SENTENCE_MAX];
 	int error = v->error;
+	bool doomed = v->doomed;
 	bool anew = v->anew && attach && !detach && !m->stop;
 
 	memcpy(shown, v->shown, sizeof shown);
@@ -306,9 +307,11 @@ static void finish(struct volume *v)
 	}
 	if (attach)
 		command_answer(attach, error, "%s", sentence);
+	if (doomed && !attach && !error)
+		log_info("%s", sentence);
 	if (detach && error)
 		command_answer(detach, error, "%s", sentence);
-	else if (detach || !attach)
+	else if (detach || (!attach && !doomed))
 		command_answer(detach, 0, "volume %s is detached", shown);
 	command_run_waiting(m);
 	stop_turn(m);

@@ -150,6 +150,8 @@ static void note_settled(struct generation *g, const struct msg *m)
 		    m->body.settled.past, SENTENCE_MAX, (const char *)m->tail);
 	else
 		generation_kill(g, "it settled what there is not");
+	if (TAILQ_EMPTY(&v->pasts))
+		deletion_look_again(v->master);
 }
 
 static void on_message(struct msg *m, void *arg)

@@ -48,7 +48,8 @@ const char *handover_obstacle(const struct master *m)
 static bool is_in_motion(const struct volume *v)
 {
 	return v->state == VOLUME_SEEKING || v->state == VOLUME_MOUNTING ||
-	       v->state == VOLUME_DELETING || v->state == VOLUME_DETACHING || v->state == VOLUME_ENDING;
+	       v->state == VOLUME_DELETING || v->state == VOLUME_DETACHING ||
+	       v->state == VOLUME_ENDING;
 }
 
 static bool step_commands(const struct master *m)

@@ -8,6 +8,7 @@
 #include "ipc/log.h"
 #include "master/attach.h"
 #include "master/command.h"
+#include "master/deletion.h"
 #include "master/detach.h"
 #include "master/discover.h"
 #include "master/front.h"
@@ -212,7 +213,7 @@ void seek_again(struct volume *v)
 	    is_first(v) || *state_of(v) == VOLUME_RECOVERING || v->state == VOLUME_ENDING;
 
 	if (!seeking || v->dial || generation_lives(&v->generation) ||
-	    (is_first(v) && locks_hold_up(v->master, &v->name)))
+	    (is_first(v) && (locks_hold_up(v->master, &v->name) || deletion_is_held_up(v))))
 		return;
 	event_del(v->pause);
 	try_target(v);
@@ -281,6 +282,11 @@ void seek_after(struct volume *v, const char *words)
 	if (is_first(v) && first_is_hopeless(v, e.cause)) {
 		if (g->refused && !v->cut)
 			detach_after(v, g->refused, "%s", words);
+		else if (g->refused == -ESTALE)
+			detach_after(v, g->refused,
+			    "volume %.300s was not deleted: somebody else changed it meanwhile; of "
+			    "vid %x part of the data is gone, look at vdi/list: %s",
+			    v->shown, v->cut, words);
 		else if (g->refused)
 			detach_after(
 			    v, g->refused, "volume %.300s %s: %s", v->shown, volume_fate(v), words);

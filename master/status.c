@@ -85,7 +85,7 @@ static const char *state_name(const struct volume *v)
 		return "failed";
 	case VOLUME_DETACHING:
 	case VOLUME_ENDING:
-		return "detaching";
+		return v->doomed ? "deleting" : "detaching";
 	}
 	return "";
 }

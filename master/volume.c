@@ -113,11 +113,7 @@ void volume_identify(struct volume *v, const struct msg_identity *identity)
 
 const char *volume_fate(const struct volume *v)
 {
-	if (!v->doomed)
-		return "was not attached";
-	return v->cut ? "is not deleted yet, though part of its data is; write its name to "
-			"vdi/delete again"
-		      : "was not deleted";
+	return v->doomed ? deletion_fate(v->cut) : "was not attached";
 }
 
 bool volume_is_up(const struct volume *v)

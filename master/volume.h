@@ -37,10 +37,11 @@ struct volume {
 	char shown[NAME_SHOWN_SIZE];
 	char path[PATH_MAX];             /* of its file */
 	struct command *attach, *detach; /* that wait for us; NULL: none; a deletion is an attach */
-	bool doomed;  /* it is not to be mounted, but to be deleted (deletion.h) */
-	uint32_t cut; /* the vid whose deletion has begun; 0: none */
-	struct snapshot *snapshot;       /* being taken; NULL: none */
-	bool page_cache, object_cache;   /* the knobs, when it was attached */
+	bool doomed;                   /* it is not to be mounted, but to be deleted (deletion.h) */
+	uint32_t cut;                  /* the vid whose deletion has begun; 0: none */
+	bool held;                     /* it waits for another volume to be settled */
+	struct snapshot *snapshot;     /* being taken; NULL: none */
+	bool page_cache, object_cache; /* the knobs, when it was attached */
 	struct event *timer; /* attach: its limit; ending: how long the current step may take */
 	struct event *pause; /* until the next try */
 	struct trial *trial; /* of the targets */

@@ -58,20 +58,37 @@ static void is_deleted(struct deletion *d)
 
 /* ---- the name ---- */
 
+static void begin_index(struct deletion *d);
+
+/* Of a VDI that is gone there is no inode, or one without a name, or somebody else has its vid. */
+static bool is_gone(const struct deletion *d)
+{
+	const struct sd_inode_header *h = &d->header;
+
+	return d->call.rsp.result == SD_RES_NO_OBJ || !h->name[0] || h->vdi_id != d->vdi->vid ||
+	       h->create_time != d->vdi->create_time;
+}
+
+/* What was kept had an entry left: in a copy that we did not read, or somebody has just written. */
 static void on_header(struct call *call)
 {
 	struct deletion *d = call->owner;
+	uint32_t result = call->rsp.result;
 
-	if (call->rsp.result != SD_RES_SUCCESS)
+	if (result != SD_RES_SUCCESS && result != SD_RES_NO_OBJ) {
 		fail(d, EXIT_DAEMON_LOST, "whether volume %s is deleted cannot be read: %s",
-		    d->vdi->shown, sheep_result_name(call->rsp.result));
-	else if (d->header.name[0])
+		    d->vdi->shown, sheep_result_name(result));
+	} else if (is_gone(d)) {
+		is_deleted(d);
+	} else if (!d->died) {
+		d->died = true;
+		begin_index(d);
+	} else {
 		finish(d, -EAGAIN,
 		    "volume %s is marked as deleted, but the cluster has kept it (vid %x), for "
-		    "something of it was written meanwhile; write its name to vdi/delete again",
+		    "somebody else writes to it; write its name to vdi/delete again",
 		    d->vdi->shown, d->vdi->vid);
-	else
-		is_deleted(d);
+	}
 }
 
 /* A second one finds no such name, which is as good. */
@@ -115,14 +132,21 @@ static void on_emptied(struct call *call)
 		return;
 	}
 	d->at += d->run;
+	d->calls->progressed(d->arg);
 	if (goes_on(d))
 		take_step(d);
+}
+
+/* Entry n of the piece. */
+static bool is_due(const struct deletion *d, uint32_t n)
+{
+	return d->index[n] || d->first + n < d->again;
 }
 
 static void empty_run(struct deletion *d)
 {
 	d->run = 1;
-	while (d->run < RUN_MAX && d->at + d->run < DELETION_PIECE && d->index[d->at + d->run])
+	while (d->run < RUN_MAX && d->at + d->run < DELETION_PIECE && is_due(d, d->at + d->run))
 		d->run++;
 	call_init(&d->call, SD_OP_WRITE_OBJ, LANE_CONTROL, on_emptied, d);
 	d->call.req.flags = SD_FLAG_WRITE;
@@ -156,8 +180,11 @@ static void on_proved(struct vdi_proof *proof)
  * snapshot, which makes the VDI what nobody wants to delete. */
 static void prove(struct deletion *d)
 {
-	d->proof = (struct vdi_proof){
-	    .vdi = d->vdi, .lane = LANE_CONTROL, .by_name = true, .done = on_proved, .owner = d};
+	d->proof = (struct vdi_proof){.vdi = d->vdi,
+	    .lane = LANE_CONTROL,
+	    .by_name = !d->vdi->snapshot, /* others may have its tag */
+	    .done = on_proved,
+	    .owner = d};
 	vdi_prove(&d->proof);
 }
 
@@ -186,7 +213,7 @@ static void read_piece(struct deletion *d)
 
 static void take_step(struct deletion *d)
 {
-	while (d->at < DELETION_PIECE && !d->index[d->at])
+	while (d->at < DELETION_PIECE && !is_due(d, d->at))
 		d->at++;
 	if (d->at < DELETION_PIECE && d->proved) {
 		empty_run(d);
@@ -196,8 +223,6 @@ static void take_step(struct deletion *d)
 		prove(d);
 		return;
 	}
-	if (d->proved)
-		d->calls->progressed(d->arg);
 	d->proved = false;
 	d->first += DELETION_PIECE;
 	if (d->first < SD_INODE_NR_INDEX)
@@ -232,21 +257,37 @@ static void rewrite_header(struct deletion *d)
 
 _Static_assert(sizeof zeros >= SD_NAME_SIZE, "a name of zeros");
 
+/* ---- the beginning ---- */
+
+/* Such an index as a hyper volume's is the daemon's own (P 3.4). */
+static void begin_index(struct deletion *d)
+{
+	const struct sd_inode_header *h = &d->vdi->header;
+	uint64_t entries = 0;
+
+	if (h->vdi_size && h->block_size_shift < 64)
+		entries = ((h->vdi_size - 1) >> h->block_size_shift) + 1;
+	d->proved = false;
+	d->first = h->store_policy ? SD_INODE_NR_INDEX : 0;
+	d->again = 0;
+	if (d->died)
+		d->again = entries < SD_INODE_NR_INDEX ? (uint32_t)entries : SD_INODE_NR_INDEX;
+	if (h->store_policy)
+		prove(d);
+	else
+		read_piece(d);
+}
+
 void deletion_begin(struct deletion *d)
 {
 	d->active = true;
-	d->stopping = d->proved = false;
-	d->first = 0;
-	if (d->vdi->gone && d->died)
+	d->stopping = false;
+	if (d->vdi->nameless && d->died)
 		rewrite_header(d);
 	else if (d->vdi->gone)
 		is_deleted(d);
-	else if (d->vdi->header.store_policy) { /* such an index is the daemon's own (P 3.4) */
-		d->first = SD_INODE_NR_INDEX;
-		prove(d);
-	} else {
-		read_piece(d);
-	}
+	else
+		begin_index(d);
 }
 
 void deletion_stop(struct deletion *d)

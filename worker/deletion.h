@@ -5,7 +5,9 @@
  * DEL_VDI alone leaves the data of a plain VDI in place for good.  An entry that becomes zero drops
  * a reference to its object, and twice at once drops two (P 3.6), so one run is in flight, of
  * entries that were just read and are set, under a name that was just proved; nothing is repeated
- * here.  A write that failed ends the generation: the next one settles it, and reads what is left.
+ * here. A
+ * write that failed ends the generation: the next one settles it, and reads what is left.  After a
+ * daemon's death what is read may be empty in one copy alone: then all of it is emptied once more.
  */
 #ifndef SHEEPFS_WORKER_DELETION_H
 #define SHEEPFS_WORKER_DELETION_H
@@ -31,12 +33,12 @@ struct deletion {
 	struct daemon *daemon;
 	const struct deletion_calls *calls;
 	void *arg;
-	bool died; /* a daemon that was asked to delete it: copies of its header may differ (P 6.5)
-		    */
+	bool died; /* a daemon that was asked for it: copies of the inode may differ (P 6.5) */
 	/* ---- its own ---- */
 	bool active; /* from deletion_begin() to the end */
 	bool stopping;
-	bool proved;    /* the name still leads to the VDI, for this piece */
+	bool proved;    /* it is still the VDI that is meant, for this piece */
+	uint32_t again; /* entries below this one are emptied, whatever they show */
 	uint32_t first; /* entry of the piece */
 	uint32_t at;    /* the next one to look at, in it */
 	uint32_t run;   /* entries that are being emptied */

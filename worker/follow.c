@@ -116,6 +116,27 @@ static void on_name(struct call *call)
 		look_at(f, vid, on_link);
 }
 
+/* ---- was it deleted? ---- */
+
+static void on_name_of_gone(struct call *call)
+{
+	struct follow *f = call->owner;
+	uint32_t result = call->rsp.result;
+	bool known = result == SD_RES_SUCCESS || result == SD_RES_NO_VDI || result == SD_RES_NO_TAG;
+
+	f->gone = known && (result != SD_RES_SUCCESS || call->rsp.vdi.vdi_id != f->vid);
+	finish(f, f->gone ? -ESTALE : -EIO, !f->gone, "volume %s (vid %x) has no header%s: %s",
+	    f->shown, f->vid, f->gone ? " any more" : "", sheep_result_name(result));
+}
+
+/* A cluster that uses vids again leaves no inode of what was deleted, or has given its vid to
+ * somebody else: then the name does not lead to it any more. */
+static void ask_whether_gone(struct follow *f)
+{
+	vdi_call_lookup(&f->call, f->block, f->snap_id, on_name_of_gone, f);
+	daemon_submit(f->daemon, &f->call);
+}
+
 /* ---- what it was ---- */
 
 static void on_ours(struct call *call)
@@ -123,20 +144,24 @@ static void on_ours(struct call *call)
 	struct follow *f = call->owner;
 	const struct sd_inode_header *h = &f->header;
 
-	if (call->rsp.result == SD_RES_NO_OBJ)
+	if (call->rsp.result == SD_RES_NO_OBJ && f->deletion)
+		ask_whether_gone(f);
+	else if (call->rsp.result == SD_RES_NO_OBJ)
 		finish(f, -ESTALE, true, "volume %s (vid %x) does not exist any more: unmount it",
 		    f->shown, f->vid);
 	else if (call->rsp.result != SD_RES_SUCCESS)
 		finish(f, sheep_errno(call->rsp.result), true,
 		    "the header of volume %s (vid %x) cannot be read: %s", f->shown, f->vid,
 		    sheep_result_name(call->rsp.result));
+	else if (h->vdi_id == f->vid && h->create_time != f->create_time && f->deletion)
+		ask_whether_gone(f);
 	else if (h->vdi_id != f->vid || h->create_time != f->create_time ||
 		 (h->name[0] && !has_our_name(f)))
 		finish(f, -ESTALE, true,
 		    "vid %x is not the volume %s that was attached: unmount it and mount it again",
 		    f->vid, f->shown);
 	else if (!h->name[0] && (f->snapshot || !h->snap_ctime)) {
-		f->gone = true;
+		f->gone = f->nameless = true;
 		finish(f, -ESTALE, false,
 		    "volume %s (vid %x) was deleted or rolled back by somebody else: unmount it, "
 		    "and mount it again if it still exists",

@@ -18,6 +18,8 @@ struct follow {
 	struct daemon *daemon;
 	const struct vdi_block *block;
 	bool snapshot; /* a snapshot was attached, which nothing continues */
+	uint32_t snap_id;
+	bool deletion; /* we have begun to delete it: is it gone? */
 	uint32_t vid;  /* what it was */
 	uint64_t create_time;
 	const char *shown;
@@ -26,7 +28,8 @@ struct follow {
 	/* ---- the outcome ---- */
 	int error;      /* 0: now_vid continues it, or is it */
 	bool elsewhere; /* with an error: another daemon may tell otherwise */
-	bool gone;      /* with an error: it is this very VDI, and it was deleted */
+	bool gone;      /* with an error: this very VDI was deleted */
+	bool nameless;  /* ... and its header is still there */
 	uint32_t now_vid;
 	char why[SENTENCE_MAX];
 	/* ---- under way ---- */

@@ -63,7 +63,7 @@ static void on_released(struct call *call)
 	/* said before it is asked for: should we die now, the next one finds it locked, by us */
 	s->locked(s->arg, s->vdi->vid);
 	memcpy(s->block.name, s->vdi->block.name, sizeof s->block.name);
-	vdi_call_lock(&s->call, &s->block, on_locked, s);
+	vdi_call_lock(&s->call, &s->block, 0, on_locked, s);
 	daemon_submit(s->daemon, &s->call);
 }
 

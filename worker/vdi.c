@@ -47,11 +47,12 @@ void vdi_call_lookup(struct call *call, const struct vdi_block *block, uint32_t 
 	call->req.vdi.snapid = snap_id;
 }
 
-void vdi_call_lock(
-    struct call *call, const struct vdi_block *block, void (*done)(struct call *), void *owner)
+void vdi_call_lock(struct call *call, const struct vdi_block *block, uint32_t snap_id,
+    void (*done)(struct call *), void *owner)
 {
 	call_init(call, SD_OP_LOCK_VDI, LANE_CONTROL, done, owner);
 	call_with_block(call, block);
+	call->req.vdi.snapid = snap_id;
 	call->req.vdi.type = SD_LOCK_NORMAL;
 }
 
@@ -129,6 +130,13 @@ bool vdi_status_told(const struct call *call, const struct sd_epoch_log *log)
 }
 
 /* ---- attach ---- */
+
+/* A snapshot is nobody's alone, unless it is to be deleted: two who empty its index at once destroy
+ * what others share (P 3.6). */
+static bool is_locked_by_us(const struct vdi *v)
+{
+	return !v->snapshot || v->purpose != PURPOSE_ATTACH;
+}
 
 static void finish(struct vdi *v, int error, bool elsewhere, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -242,6 +250,13 @@ static void lookup_refuse(struct vdi *v, uint32_t result, uint32_t vid)
 	else if (result == SD_RES_NO_TAG)
 		finish(v, error, false, "there is no snapshot %s; vdi/list shows what there is",
 		    v->shown);
+	else if (result == SD_RES_VDI_LOCKED && v->snapshot)
+		finish(v, error, false,
+		    "snapshot %s (vid %x) is locked: somebody else deletes it, or it was taken "
+		    "under "
+		    "a client that still has its lock; when nobody deletes it, `dog vdi delete -s "
+		    "TAG NAME` does, without asking",
+		    v->shown, vid);
 	else if (result == SD_RES_VDI_LOCKED)
 		finish(v, error, false,
 		    "volume %s (vid %x) is locked by another client, or by one that died; when "
@@ -249,7 +264,7 @@ static void lookup_refuse(struct vdi *v, uint32_t result, uint32_t vid)
 		    v->shown, vid, v->shown);
 	else
 		finish(v, error, true, "volume %s cannot be %s: %s", v->shown,
-		    v->snapshot ? "looked up" : "locked", sheep_result_name(result));
+		    is_locked_by_us(v) ? "locked" : "looked up", sheep_result_name(result));
 }
 
 /* The vid of a name, from LOCK_VDI or GET_VDI_INFO. */
@@ -272,7 +287,7 @@ static void on_found(struct call *call)
 		return;
 	}
 	v->vid = vid;
-	if (!v->snapshot) {
+	if (is_locked_by_us(v)) {
 		v->locked = true;
 		v->calls->locked(v->arg, vid);
 	}
@@ -345,6 +360,7 @@ static void on_followed(struct follow *f)
 		return;
 	if (f->gone && v->purpose == PURPOSE_DELETE_ON) {
 		v->gone = true;
+		v->nameless = f->nameless;
 		v->vid = v->was.vid;
 		v->create_time = v->was.create_time;
 		finish(v, 0, false, "volume %s (vid %x) was deleted", v->shown, v->vid);
@@ -368,13 +384,13 @@ static void on_followed(struct follow *f)
 		    "somebody else did that, what the snapshot holds of writes that were under way "
 		    "is not sure",
 		    v->shown, v->was.vid, v->vid);
-	if (v->snapshot) {
+	if (!is_locked_by_us(v)) {
 		read_header(v);
 		return;
 	}
 	v->locking = true;
 	v->calls->locked(v->arg, v->vid);
-	vdi_call_lock(&v->call, &v->block, on_lock_again, v);
+	vdi_call_lock(&v->call, &v->block, v->snap_id, on_lock_again, v);
 	daemon_submit(v->daemon, &v->call);
 }
 
@@ -383,6 +399,8 @@ static void follow(struct vdi *v)
 	*v->follow = (struct follow){.daemon = v->daemon,
 	    .block = &v->block,
 	    .snapshot = v->snapshot,
+	    .snap_id = v->snap_id,
+	    .deletion = v->purpose == PURPOSE_DELETE_ON,
 	    .vid = v->was.vid,
 	    .create_time = v->was.create_time,
 	    .shown = v->shown,
@@ -431,11 +449,11 @@ static void on_status(struct call *call)
 		follow(v);
 		return;
 	}
-	if (v->snapshot) {
+	if (!is_locked_by_us(v)) {
 		vdi_call_lookup(&v->call, &v->block, v->snap_id, on_found, v);
 	} else {
 		v->locking = true;
-		vdi_call_lock(&v->call, &v->block, on_found, v);
+		vdi_call_lock(&v->call, &v->block, v->snap_id, on_found, v);
 	}
 	daemon_submit(v->daemon, &v->call);
 }

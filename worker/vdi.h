@@ -31,9 +31,9 @@ void vdi_show(const struct vdi_block *block, uint32_t snap_id, char shown[VDI_SH
 void vdi_call_lookup(struct call *call, const struct vdi_block *block, uint32_t snap_id,
     void (*done)(struct call *), void *owner);
 
-/* LOCK_VDI of the working VDI of that name, type normal (P 6.3). */
-void vdi_call_lock(
-    struct call *call, const struct vdi_block *block, void (*done)(struct call *), void *owner);
+/* LOCK_VDI, type normal (P 6.3); of what vdi_call_lookup() finds. */
+void vdi_call_lock(struct call *call, const struct vdi_block *block, uint32_t snap_id,
+    void (*done)(struct call *), void *owner);
 
 /* RELEASE_VDI, type normal. */
 void vdi_call_release(struct call *call, uint32_t vid, void (*done)(struct call *), void *owner);
@@ -84,7 +84,7 @@ struct vdi {
 	/* ---- what was asked for ---- */
 	struct vdi_block block;
 	uint32_t snap_id;
-	bool snapshot;              /* a snapshot was asked for: read-only, and no lock */
+	bool snapshot; /* a snapshot was asked for: read-only, locked for deletion only */
 	char shown[VDI_SHOWN_SIZE]; /* the name as people type it */
 	struct vdi_identity was;    /* before us */
 	enum purpose purpose;       /* for a deletion it need not be one that can be attached */
@@ -95,7 +95,8 @@ struct vdi {
 	uint32_t vid;
 	bool locked;          /* we asked for its lock and got it */
 	bool lock_is_assumed; /* it was locked already: by an earlier generation, we take it */
-	bool gone;            /* PURPOSE_DELETE_ON: it is deleted; there is no header, and no lock */
+	bool gone;     /* PURPOSE_DELETE_ON: it is deleted; there is no header, and no lock */
+	bool nameless; /* ... and its inode is still there, without a name */
 	uint64_t create_time;
 	uint64_t size; /* bytes */
 	unsigned shift;

@@ -212,6 +212,78 @@ relatives() {
 	order vdi/delete one
 }
 
+# They would empty the same entries: one of them does.
+two_delete() {
+	begin "$1"
+	family
+	start_sheepfs -n other "$(daemon_address "${daemons[1]}")"
+	use_sheepfs mnt
+	asked vdi/delete base@s
+	one=$client one_out=$client_out
+	use_sheepfs other
+	asked vdi/delete base@s
+	two=$client two_out=$client_out
+	wait_until 40 gone "$one"
+	wait_until 40 gone "$two"
+	tell "$(cat "$one_out" "$two_out" | grep -v 'write error')"
+	same 1 "$(cat "$one_out" "$two_out" | grep -c 'volume base@s was deleted')"
+	cat "$one_out" "$two_out" | grep -E 'Device or resource busy|No such file or directory'
+	kept_is_whole
+	attach base
+	dd if="$(volume base)" of=/dev/null bs=64k status=none
+	detach base
+	order vdi/delete base
+	kept_is_whole
+	order vdi/delete kept
+	use_sheepfs mnt
+	same 0 "$(cluster_locks | wc -l)"
+	nothing_is_left
+}
+
+@test "two sheepfs delete one snapshot at once: one of them does: lamb" {
+	two_delete lamb
+}
+
+@test "two sheepfs delete one snapshot at once: one of them does: a real cluster" {
+	two_delete real
+	real_replicas_equal
+}
+
+@test "a cluster that uses vids again: a real cluster" {
+	REAL_FORMAT=(-R)
+	begin real
+	family
+	order vdi/delete base
+	kept_is_whole
+	order vdi/delete base@s
+	order vdi/delete kept
+	nothing_is_left
+	attached base 4M
+	detach base
+	order vdi/delete base
+	same 0 "$(real_dog vdi list -r | wc -l)"
+	never_failed
+}
+
+@test "a deletion may take longer than --timeout, as long as something is done" {
+	begin lamb
+	attached base 8M object_size=4K
+	fio --name=w --filename="$(volume base)" --ioengine=libaio --direct=1 --iodepth=16 --bs=4k --rw=write:4k \
+		--io_size=2000k --size=4000k --end_fsync=1 --minimal >/dev/null
+	detach base
+	base=$(vid_of base)
+	fault 1 delay=write:30
+	timed=$(now_ms)
+	order vdi/delete base
+	[ $(($(now_ms) - timed)) -gt 10000 ]
+	same 0 "$(objects_of "$base")"
+	# the last step, which is one, may be late: then that is what is told
+	create base 16M
+	fault 1 delay=delete-vdi:11500
+	order vdi/delete base
+	contains "$sentence" 'volume base was deleted'
+}
+
 @test "who mounts, makes or snapshots it meanwhile waits, and finds it gone" {
 	start_lamb lamb
 	start_sheepfs "$address"
@@ -263,7 +335,7 @@ workers_die() {
 	family
 	deletion_begins
 	for ((n = 0; n < 4; n++)); do
-		sleep 0.2
+		[ "$1" = real ] || sleep 0.2
 		pid=$(worker_pid base)
 		! gone "$deleter" || break
 		[ -z "$pid" ] || kill -KILL "$pid"
@@ -280,6 +352,7 @@ workers_die() {
 
 @test "its workers die: it is deleted once: a real cluster" {
 	workers_die real
+	[ "$(grep -c 'the next one goes on with its deletion' "$sheepfs_log")" -ge 1 ]
 	real_replicas_equal
 }
 
@@ -328,6 +401,7 @@ daemon_stops() {
 	same 1 "$(cluster_locks_elsewhere)"
 	kept_is_whole
 	refused vdi/delete base@s 'Device or resource busy' base 'may still run'
+	run ! grep 'the lock (vid 0)' "$sheepfs_log"
 	regain "${daemons[0]}"
 	order vdi/delete base
 	gone_for_good
@@ -369,6 +443,56 @@ cluster_locks_elsewhere() {
 	stop_is_the_end
 }
 
+@test "the master dies amid the deletion of a snapshot whose volume is attached and written" {
+	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
+	begin lamb start_kept
+	family
+	attach base
+	client bash -c "while [ ! -e '$T/enough' ]; do dd if=/dev/urandom of='$(volume base)' bs=4k count=20 seek=100 oflag=direct conv=notrunc status=none || exit 1; done"
+	writer=$client writer_out=$client_out
+	fault 1 delay=write:15
+	asked vdi/delete base@s
+	deleter=$client deleter_out=$client_out
+	wait_until 10 grep -q '^base@s .* deleting .*[1-9]' "$mnt/status/workers"
+	sleep 0.4
+	kill_master
+	sleep 0.4
+	kill_master
+	wait_until 60 gone "$deleter"
+	wait "$deleter" || fail "it failed: $(cat "$deleter_out")"
+	contains "$(cat "$deleter_out")" 'volume base@s was deleted'
+	fault 1
+	touch "$T/enough"
+	wait "$writer" || fail "the writer died: $(cat "$writer_out")"
+	dd if="$(volume base)" of=/dev/null bs=64k status=none
+	detach base
+	kept_is_whole
+	order vdi/delete base
+	order vdi/delete kept
+	nothing_is_left
+	stop_is_the_end
+}
+
+@test "aborted, and the master dies before that is over: nobody goes on with it" {
+	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
+	begin lamb start_kept
+	family
+	deletion_begins
+	sleep 0.2
+	fault 1 delay=write:15 delay=release-vdi:2500
+	order config/abort base
+	wait_until 5 gone "$deleter"
+	run ! wait "$deleter"
+	kill_master
+	fault 1
+	sleep 1
+	same 2 "$(listed base)"
+	same 0 "$(grep -c ': delete base by user 0: volume base was deleted' "$sheepfs_log")"
+	order vdi/delete base
+	gone_for_good
+	stop_is_the_end
+}
+
 @test "the master dies when all is done and nobody was told: that counts as done" {
 	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
 	begin lamb start_kept
@@ -382,6 +506,7 @@ cluster_locks_elsewhere() {
 	kill_master
 	is_deleted
 	same 0 "$(listed base)"
+	same 0 "$(cluster_locks | wc -l)"
 	stop_is_the_end
 }
 
@@ -389,7 +514,7 @@ no_such_vdi() {
 	! "$rawsheep" "$(daemon_address 2)" list | grep -q " $1 "
 }
 
-@test "a sheepfs is replaced: the deletion is ended first" {
+@test "a sheepfs is replaced: it is deleted once, and its caller hears it" {
 	kernel_asks_again || skip "this kernel cannot ask another front what one did not answer"
 	begin lamb
 	family

@@ -16,6 +16,8 @@ REAL_PORTS=()
 REAL_STORES=()
 # REAL_OPTIONS[NODE]: what else that node is started with; with -g it stores nothing
 REAL_OPTIONS=()
+# what else the cluster is formatted with
+REAL_FORMAT=()
 # REAL_HOSTS[NODE]: its address, if it is another than 127.0.0.1
 REAL_HOSTS=()
 # what runs daemon and dog, if they are not to run here: a command that becomes them
@@ -58,7 +60,7 @@ real_start() {
 	for ((node = 0; node < nodes; node++)); do
 		wait_until 10 real_members "$node" "$nodes" || return 1
 	done
-	real_dog cluster format -c "$copies" -l </dev/null || return 1
+	real_dog cluster format -c "$copies" -l "${REAL_FORMAT[@]}" </dev/null || return 1
 	for ((node = 0; node < nodes; node++)); do
 		wait_until 10 real_running "$node" || return 1
 	done

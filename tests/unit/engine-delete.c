@@ -129,7 +129,12 @@ static void a_snapshot(void **state)
 	assert_string_equal(w->v->header.name, "");
 	assert_string_equal(other->header.name, "v");
 	assert_string_equal(working->header.name, "v");
-	assert_false(working->locked);
+	/* nobody else may delete it meanwhile */
+	assert_true(w->v->locked);
+	assert_false(other->locked || working->locked);
+	serve_drain(w->front.serve);
+	sim_run(w->sim);
+	assert_false(w->v->locked);
 	world_close(w);
 }
 
@@ -153,9 +158,12 @@ static void somebody_writes_at_the_end(void **state)
 	struct world *w = volume_to_delete();
 
 	(void)state;
-	w->sim->late_entry = true;
+	/* a copy that was not read may have had it, so all is emptied once more */
+	w->sim->late_entry = w->sim->rewriting = true;
 	begin(w);
 	sim_run(w->sim);
+	assert_int_equal(w->sim->deletions, 2);
+	assert_true(w->sim->index_entries >= SIM_INDEX_MAX);
 	assert_int_equal(w->front.deletion_error, -EAGAIN);
 	says(w, "vdi/delete again");
 	assert_string_equal(w->v->header.name, "v");
@@ -235,6 +243,53 @@ static void gone_and_written_again(void **state)
 		sim_run(w->sim);
 		was_deleted(w);
 		assert_int_equal(w->sim->renames, died);
+		assert_int_equal(w->sim->deletions, 1);
+		world_close(w);
+	}
+}
+
+/* A daemon that died amid a run may have emptied it in one copy only. */
+static void emptied_again_after_a_death(void **state)
+{
+	struct world *w = volume_to_delete();
+
+	(void)state;
+	begin(w);
+	while (w->sim->index_writes < 3)
+		assert_true(sim_step(w->sim));
+	w->front.died = w->sim->rewriting = true;
+	next_engine(w);
+	order(w);
+	sim_run(w->sim);
+	was_deleted(w);
+	assert_true(w->sim->index_entries >= SIM_INDEX_MAX);
+	assert_int_equal(w->sim->deletions, 1);
+	world_close(w);
+}
+
+/* Where vids are used again no inode is left, or it is somebody else's. */
+static void vids_are_used_again(void **state)
+{
+	for (unsigned death = 0; death < 3; death++) {
+		struct world *w = volume_to_delete();
+
+		(void)state;
+		w->sim->recycles = true;
+		begin(w);
+		while (death && !w->sim->deletions)
+			assert_true(sim_step(w->sim));
+		if (death == 2)
+			sim_make_vdi(w->sim, VID, "other", "", MIB, 12);
+		if (death) {
+			w->front.died = true;
+			next_engine(w);
+			assert_true(w->front.is_ready);
+			order(w);
+		}
+		sim_run(w->sim);
+		assert_int_equal(w->front.deletions, 1);
+		assert_int_equal(w->front.deletion_error, 0);
+		assert_int_equal(w->sim->renames, 0);
 		assert_int_equal(w->sim->deletions, 1);
 		world_close(w);
 	}
@@ -394,6 +449,8 @@ int main(void)
 	    cmocka_unit_test(locked_by_another),
 	    cmocka_unit_test(deaths_at_every_step),
 	    cmocka_unit_test(gone_and_written_again),
+	    cmocka_unit_test(emptied_again_after_a_death),
+	    cmocka_unit_test(vids_are_used_again),
 	    cmocka_unit_test(gone_before_it_began),
 	    cmocka_unit_test(made_anew_meanwhile),
 	    cmocka_unit_test(snapshot_by_others),

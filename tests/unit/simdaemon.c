@@ -128,7 +128,8 @@ static void judge_emptying(
 {
 	for (uint32_t k = 0; k < n; k++) {
 		assert_int_equal(((const uint32_t *)c->call->send)[k], 0);
-		assert_int_not_equal(entries[k], 0);
+		if (!sim->rewriting)
+			assert_int_not_equal(entries[k], 0);
 	}
 	for (unsigned i = 0; i < sim->in_flight; i++)
 		assert_false(is_index_write(sim->calls[i]));
@@ -411,6 +412,8 @@ static uint32_t delete (struct sim *sim, struct sim_call *c)
 			return result;
 	memset(v->header.name, 0, sizeof v->header.name);
 	v->header.vdi_size = 0;
+	if (sim->recycles)
+		v->header.vdi_id = 0; /* nobody finds it any more */
 	return result;
 }
 
