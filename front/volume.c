@@ -352,6 +352,9 @@ static void on_expiry(evutil_socket_t fd, short what, void *arg)
 		    "volume %s: %u requests were not done within %u s (config/io_timeout); their "
 		    "callers get EIO",
 		    v->name, (unsigned)told, v->front->io_timeout);
+	/* who waits in the kernel, since there was no place for him, is to be told as well */
+	if (v->session && !waiting_full(&v->waiting))
+		session_resume(v->session);
 	if (request_in_flight(&v->table) || waiting_first(&v->waiting))
 		expire_later(v);
 }

@@ -176,6 +176,11 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	trial_describe(c->trial, targets, sizeof targets);
+	if (o->vid && o->tries) {
+		order_answer(o, -EIO, "no daemon served within %u s (--timeout): %s",
+		    c->master->conf->timeout, targets);
+		return;
+	}
 	order_answer(o, -ETIMEDOUT,
 	    "no daemon served within %u s (--timeout); nothing was changed: %s",
 	    c->master->conf->timeout, targets);

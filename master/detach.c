@@ -28,11 +28,17 @@
 
 #define CONNECTION_LIMIT 2000 /* milliseconds from umount(2) to the kernel's word about it */
 #define STOP_LOCK_LIMIT 3000  /* milliseconds for the release of a lock when all ends */
+#define STEP_MIN 500          /* milliseconds that a step has at least */
 #define UNREADY_LIMIT 2000    /* milliseconds for a worker that had not begun */
 
-static unsigned limit_of(const struct volume *v)
+/* What is left of --timeout, which is for the whole road, though each step gets a little. */
+static unsigned limit_of(struct volume *v)
 {
-	return v->master->conf->timeout * 1000;
+	uint64_t now = generation_now();
+
+	if (!v->end_by)
+		v->end_by = now + v->master->conf->timeout * UINT64_C(1000);
+	return v->end_by > now + STEP_MIN ? (unsigned)(v->end_by - now) : STEP_MIN;
 }
 
 /* ---- unmounting ---- */
@@ -82,6 +88,7 @@ static void stays(struct volume *v, int error, const char *why, const char *more
 	struct command *c = v->detach;
 
 	v->state = v->state_before;
+	v->end_by = 0;
 	v->detach = NULL;
 	command_answer(c, error, "volume %s %s%s; nothing was changed", v->shown, why, more);
 	command_run_waiting(m);
@@ -237,7 +244,8 @@ static bool step_worker(struct volume *v)
 		return false;
 	if (v->settling && !g->is_ready && !v->lock_is_late)
 		return true; /* it settles what was */
-	generation_drain(g, g->is_ready ? limit_of(v) : UNREADY_LIMIT);
+	/* some is left to settle what it cannot finish */
+	generation_drain(g, g->is_ready ? limit_of(v) * 3 / 4 : UNREADY_LIMIT);
 	return true;
 }
 

@@ -94,9 +94,15 @@ void front_end_for_successor(struct master *m)
 
 void front_announce(struct master *m)
 {
+	struct volume *v;
+
 	if (!m->front || !m->front->serves || !lamb_all_serve(m))
 		return;
-	replace_served();
+	if (replace_is_pending()) {
+		replace_served();
+		TAILQ_FOREACH (v, &m->volumes, link)
+			seek_front_takes(v);
+	}
 	startup_begin(m);
 }
 

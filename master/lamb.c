@@ -10,6 +10,7 @@
 #include "master/front.h"
 #include "master/handover.h"
 #include "master/process.h"
+#include "master/replace.h"
 #include "master/stop.h"
 #include "master/storefolder.h"
 
@@ -189,6 +190,12 @@ static void on_message(struct msg *m, void *arg)
 	}
 }
 
+/* One that never served: sheepfs does not start with it, unless others wait for it already. */
+static bool is_hopeless(const struct lamb *l)
+{
+	return !l->served && (TAILQ_EMPTY(&l->master->volumes) || replace_is_pending());
+}
+
 static void on_ended(const char *words, void *arg)
 {
 	struct lamb *l = arg;
@@ -200,7 +207,7 @@ static void on_ended(const char *words, void *arg)
 		handover_turn(m);
 		return;
 	}
-	if (!l->served) {
+	if (is_hopeless(l)) {
 		announce_failed("%s: lamb cannot serve it: %s", l->target->text,
 		    l->refused[0] ? l->refused : words);
 		l->state = IDLE;
@@ -230,7 +237,7 @@ static void start(struct lamb *l)
 	const struct msg_start_lamb payload = {.uid = uid, .gid = uid};
 	int error = process_start(l->master, &l->process, &plan), listener;
 
-	if (error && !l->served) {
+	if (error && is_hopeless(l)) {
 		announce_failed(
 		    "%s: lamb cannot be started: %s", l->target->text, strerror(-error));
 		stop_begin(l->master, EXIT_FAILURE);

@@ -32,12 +32,19 @@ static void on_released(int error, const char *sentence, void *arg)
 	struct volume *v;
 
 	l->releasing = false;
-	if (error)
-		tell_left(l, sentence);
-	else
+	if (!error)
 		log_info("volume %s: its lock (vid %x) is released", l->shown, l->vid);
+	else if (error == -EIO)
+		log_warning(
+		    "volume %s: whether its lock (vid %x) was released is not known: %s; it may be "
+		    "somebody else's by now, so nobody tries again: should it stay locked, \"dog "
+		    "vdi "
+		    "lock unlock\" releases it",
+		    l->shown, l->vid, sentence);
+	else
+		tell_left(l, sentence);
 	v = volume_find(m, &l->name);
-	if (!error) {
+	if (!error || error == -EIO) {
 		LIST_REMOVE(l, link);
 		free(l);
 		state_save_rest(m);

@@ -2,8 +2,10 @@
 /*
  * Locks that dead workers of ours left in the cluster.
  *
- * Remembers each until the cluster worker has released it, or could not and somebody attaches the
- * volume again.  Never knows what a lock is.
+ * Remembers each until the cluster worker has released it.  One that no daemon was asked to release
+ * is tried again when somebody attaches the volume; one that a daemon was asked for in vain is not:
+ * it may have done it, and nobody verifies whose lock is released (P 6.3).  Never knows what a lock
+ * is.
  */
 #ifndef SHEEPFS_MASTER_LOCKS_H
 #define SHEEPFS_MASTER_LOCKS_H

@@ -13,6 +13,7 @@
 #include "master/discover.h"
 #include "master/front.h"
 #include "master/locks.h"
+#include "master/replace.h"
 #include "master/snapshot.h"
 #include "master/state.h"
 #include "master/status.h"
@@ -74,8 +75,10 @@ static void go_on(struct volume *v)
 	struct generation *g = &v->generation;
 	uint64_t pause = v->lost ? generation_now() - v->lost : 0;
 
-	if (!front_takes(v->master))
-		return; /* seek_front_takes() comes, once there is another */
+	/* seek_front_takes() comes, once there is another front, and nobody else could go on here:
+	 * what callers are given away to now, an old sheepfs would not know of */
+	if (!front_takes(v->master) || replace_is_pending())
+		return;
 	*state_of(v) = VOLUME_READY;
 	v->lost = 0;
 	v->restarts++;

@@ -72,6 +72,7 @@ struct volume {
 	unsigned connection; /* its number, while mounted */
 	bool serving;        /* the front has its device, and the kernel has not ended it */
 	bool lingers;        /* its connection outlived its mount: somebody uses it */
+	uint64_t end_by;     /* milliseconds: when the road down should be over; 0: it is not on it */
 	bool forced;         /* its users are not asked */
 	bool anew;           /* ENDING: its attach begins again, with the next front */
 	bool settling;       /* ENDING: a generation is sought once more, to settle what was */

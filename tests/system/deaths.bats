@@ -3,7 +3,8 @@
 # shellcheck disable=SC2154 # variables of lib.bash and daemons.bash
 #
 # Workers, fronts, masters and daemons die in all ways, again and again, under fio with O_DIRECT at depth 16 on one volume and a
-# buffered writer on another, on nodes of lamb and on a real cluster: callers see a pause, and nothing is lost.
+# buffered writer on another, on nodes of lamb and on a real cluster: one road for all of them (PROCESSES.md), callers see a
+# pause, and nothing is lost.
 
 load lib
 load real

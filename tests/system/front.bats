@@ -25,6 +25,7 @@ teardown() {
 	local n direct direct_out
 	need fio
 	attached one 64M
+	order config/page_cache 1
 	attached two 64M
 	start_rounds one 24M --ioengine=libaio --direct=1 --iodepth=16
 	direct=$client direct_out=$client_out
@@ -95,14 +96,15 @@ has_children() {
 }
 
 @test "an ext4 on a loop device never goes read-only" {
-	local n
+	local n deaths
 	need mkfs.ext4 losetup
+	deaths=$(many 8 50)
 	attached one 64M
 	mkfs.ext4 -q -F -e remount-ro "$(volume one)"
 	mkdir "$T/disk"
 	mount -o loop "$(volume one)" "$T/disk"
 	client bash -c "while :; do dd if=/dev/urandom of='$T/disk/a' bs=64k count=16 conv=fsync status=none && cp '$T/disk/a' '$T/disk/b' || exit 1; done"
-	for ((n = 0; n < 8; n++)); do
+	for ((n = 0; n < deaths; n++)); do
 		sleep 0.4
 		kill_front
 		[ $((n % 3)) != 2 ] || sleep 2

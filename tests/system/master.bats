@@ -388,7 +388,7 @@ in_vain() {
 	detach one
 }
 
-@test "root that connects to a sheepfs' socket and says nothing holds up nobody" {
+@test "root that connects to a sheepfs' socket and says nothing holds up no volume, and others for five seconds" {
 	local begin
 	start_sheepfs "$here"
 	create one 16M
@@ -461,7 +461,7 @@ spoil_state() {
 	fail "there is no state"
 }
 
-@test "an attach that the master's death interrupts is done by the next one" {
+@test "an attach that the master's death interrupts is done by the next one, or its lock is left and its caller hears that" {
 	local n done=()
 	start_kept "$here"
 	for n in 1 2 3 4 5 6 7 8; do
