@@ -30,12 +30,13 @@ teardown() {
 }
 
 size=32M
-# their workers' uids: the generation that ends and the one that begins, of both, and some for the kernel's delays
-uids_for_workers=8
+# their workers' uids: the generation that ends and the one that begins, of both, of what is being deleted, and some for the
+# kernel's delays
+uids_for_workers=14
 
 # What can happen: a function each, which does it and comes back soon; those that are named twice happen more often.
 events=(kill_worker kill_worker stop_worker kill_cluster_worker lose_daemon lose_daemon lose_daemon lose_cluster
-	move take_snapshot read_table read_table)
+	move take_snapshot take_snapshot delete_snapshot read_table read_table)
 # and, in the first two thirds of the time, whose deaths begin with new memory
 deaths=()
 
@@ -147,6 +148,16 @@ take_snapshot() {
 	one_of one two
 	snapshots=$((snapshots + 1))
 	ask vdi/snapshot "$drawn s$snapshots"
+}
+
+# Perhaps one that there is not, or that is being taken or deleted.
+delete_snapshot() {
+	local volume
+	[ "$snapshots" != 0 ] || return 0
+	one_of one two
+	volume=$drawn
+	draw 1 "$snapshots"
+	ask vdi/delete "$volume@s$drawn"
 }
 
 read_table() {
@@ -328,6 +339,24 @@ calm_down() {
 	stop_rounds "${direct[@]}" "${buffered[@]}"
 	wait_until 60 all_settled one
 	wait_until 60 all_settled two
+	finish_deletions
+}
+
+# Snapshots whose deletion was asked for, done or not.
+doomed() {
+	sed -n 's/^[^:]*: vdi.delete \([^:]*\): .*/\1/p' "$T/asked.out" | sort -u
+}
+
+# What was begun, and not finished in time, is.
+finish_deletions() {
+	local name
+	while read -r name; do
+		wait_until 60 is_deleted "$name"
+	done < <(doomed)
+}
+
+is_deleted() {
+	order vdi/delete "$1" >/dev/null || [ "$error" = 'No such file or directory' ]
 }
 
 tell_all() {
@@ -354,6 +383,7 @@ all_is_there() {
 	run ! grep '^hung' "$T/asked.out"
 	sed -n 's/^done: vdi.snapshot \([a-z]*\) \(s[0-9]*\): .*/\1 \2/p' "$T/asked.out" >"$T/taken"
 	while read -r name tag; do
+		! doomed | grep -qx "$name@$tag" || continue
 		awk -v name="$name" -v tag="$tag" '$1 == "s" && $2 == name && $0 ~ " " tag " " { n++ } END { exit n != 1 }' \
 			"$mnt/vdi/list" || fail "snapshot $name@$tag was taken, they say: $(cat "$mnt/vdi/list")"
 	done <"$T/taken"
