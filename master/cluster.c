@@ -38,6 +38,7 @@ struct order {
 	void *arg;
 	bool sent;
 	unsigned tries; /* how often it was sent */
+	bool unsure;    /* a daemon may have been told, and perhaps has done it */
 	char *failed;   /* the worker could not do it; if it ends next, another may; else NULL */
 	struct event *limit;
 };
@@ -93,6 +94,7 @@ __attribute__((format(printf, 3, 4))) static void order_answer(
 	struct command *c = o->command;
 	cluster_done *done = o->done;
 	void *arg = o->arg;
+	bool unsure = o->unsure;
 	char sentence[SENTENCE_MAX];
 	va_list ap;
 
@@ -103,7 +105,7 @@ __attribute__((format(printf, 3, 4))) static void order_answer(
 	if (c)
 		command_answer(c, error, "%s", sentence);
 	else
-		done(error, sentence, arg);
+		done(error && unsure ? -EINPROGRESS : error, sentence, arg);
 }
 
 static struct order *find_order(struct cluster *c, uint64_t number)
@@ -176,11 +178,6 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	trial_describe(c->trial, targets, sizeof targets);
-	if (o->vid && o->tries) {
-		order_answer(o, -EIO, "no daemon served within %u s (--timeout): %s",
-		    c->master->conf->timeout, targets);
-		return;
-	}
 	order_answer(o, -ETIMEDOUT,
 	    "no daemon served within %u s (--timeout); nothing was changed: %s",
 	    c->master->conf->timeout, targets);
@@ -269,7 +266,8 @@ static void take_answer(struct order *o, const struct msg *m)
 	const char *sentence = (const char *)m->tail;
 	int error = m->body.answered.error;
 
-	if (error == -EIO && may_repeat(o))
+	o->unsure = o->unsure || error == -EINPROGRESS;
+	if ((error == -EIO || error == -EINPROGRESS) && may_repeat(o))
 		o->failed = strdup(sentence);
 	if (o->failed)
 		restart_limit(o, FAILED_WAIT);
@@ -346,6 +344,7 @@ static void settle_sent_orders(struct cluster *c, const char *words)
 	struct order *o;
 
 	TAILQ_FOREACH (o, &c->orders, link) {
+		o->unsure = o->unsure || (o->sent && !o->failed);
 		if (!o->sent || !may_repeat(o) || c->stopping)
 			continue;
 		o->sent = false;

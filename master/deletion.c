@@ -17,6 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LEFT_WORDS                                                                                 \
+	"volume %.200s %s: what the daemon at %s was asked of %.200s before may still run; "       \
+	"attach "                                                                                  \
+	"%.200s, which settles it, and try again"
+
 static bool is_working(const struct name *name)
 {
 	return !name->tag[0] && !name->snap_id;
@@ -78,7 +83,13 @@ void deletion_look_again(struct master *m)
 
 	for (v = TAILQ_FIRST(&m->volumes); v; v = next) {
 		next = TAILQ_NEXT(v, link);
-		if (v->held && !unsettled_relative(m, &v->name))
+		if (!v->held || v->state != VOLUME_SEEKING || unsettled_relative(m, &v->name))
+			continue;
+		v->held = false;
+		if (v->generation.is_ready && generation_lives(&v->generation) &&
+		    !v->generation.draining)
+			deletion_ready(v);
+		else
 			seek_again(v);
 	}
 }
@@ -106,6 +117,7 @@ const char *deletion_fate(uint32_t cut)
 
 void deletion_begin(struct master *m, struct command *c)
 {
+	const struct volume *relative = unsettled_relative(m, &c->name);
 	const struct left *left = left_relative(m, &c->name);
 	struct volume *v = volume_find(m, &c->name);
 	const char *fate = deletion_fate(c->vid);
@@ -117,10 +129,16 @@ void deletion_begin(struct master *m, struct command *c)
 		return;
 	}
 	if (left) {
+		command_answer(c, -EBUSY, LEFT_WORDS, c->shown, fate,
+		    TAILQ_FIRST(&left->pasts)->address, left->shown, left->shown);
+		return;
+	}
+	if (relative && relative->state == VOLUME_FAILED) {
 		command_answer(c, -EBUSY,
-		    "volume %.200s %s: what the daemon at %s was asked of %.200s before may still "
-		    "run; attach %.200s, which settles it, and try again",
-		    c->shown, fate, TAILQ_FIRST(&left->pasts)->address, left->shown, left->shown);
+		    "volume %.300s %s: volume %.300s has failed, and what was asked of it may "
+		    "still "
+		    "run; write its name to vdi/mount, or to vdi/unmount, and try again",
+		    c->shown, fate, relative->shown);
 		return;
 	}
 	v = volume_new(m, m->last_volume + 1, &c->name);
@@ -143,8 +161,8 @@ void deletion_begin(struct master *m, struct command *c)
 
 void deletion_ready(struct volume *v)
 {
+	const struct left *left = left_relative(v->master, &v->name);
 	const struct volume *other = attached_as(v);
-	const struct volume *relative = unsettled_relative(v->master, &v->name);
 
 	if (other) {
 		detach_after(v, -EBUSY,
@@ -152,13 +170,14 @@ void deletion_ready(struct volume *v)
 		    v->shown, deletion_fate(v->cut), other->shown);
 		return;
 	}
-	if (relative) {
-		detach_after(v, -EBUSY,
-		    "volume %.300s %s: what a daemon was asked of %.300s before may still run; try "
-		    "again when status/workers shows that as ready",
-		    v->shown, deletion_fate(v->cut), relative->shown);
+	if (left) {
+		detach_after(v, -EBUSY, LEFT_WORDS, v->shown, deletion_fate(v->cut),
+		    TAILQ_FIRST(&left->pasts)->address, left->shown, left->shown);
 		return;
 	}
+	v->held = unsettled_relative(v->master, &v->name);
+	if (v->held)
+		return; /* deletion_look_again() comes, or its timer */
 	if (!v->cut)
 		volume_set_timer(v, v->master->conf->timeout * 1000);
 	v->state = VOLUME_DELETING;
@@ -218,11 +237,18 @@ void deletion_abort(struct volume *v, uint32_t uid)
 	struct command *c = v->attach;
 	char sentence[SENTENCE_MAX];
 
-	snprintf(sentence, sizeof sentence, "volume %.300s %s: user %u aborted that", v->shown,
-	    deletion_fate(v->cut), uid);
+	int error = -ECONNABORTED;
+
 	v->attach = NULL;
-	detach_after(v, -ECONNABORTED, "%s", sentence);
-	command_answer(c, -ECONNABORTED, "%s", sentence);
+	if (v->state == VOLUME_ENDING) { /* it is over, but for what is to be tidied up */
+		error = v->error;
+		snprintf(sentence, sizeof sentence, "%s", v->sentence);
+	} else {
+		snprintf(sentence, sizeof sentence, "volume %.300s %s: user %u aborted that",
+		    v->shown, deletion_fate(v->cut), uid);
+	}
+	detach_after(v, error, "%s", sentence);
+	command_answer(c, error, "%s", sentence);
 }
 
 void deletion_before(const struct command *c, uint32_t *vid, uint64_t *created)

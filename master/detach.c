@@ -29,7 +29,7 @@
 #define CONNECTION_LIMIT 2000 /* milliseconds from umount(2) to the kernel's word about it */
 #define STOP_LOCK_LIMIT 3000  /* milliseconds for the release of a lock when all ends */
 #define STEP_MIN 500          /* milliseconds that a step has at least */
-#define UNREADY_LIMIT 2000    /* milliseconds for a worker that had not begun */
+#define DRAIN_MIN 2000        /* milliseconds that a worker has to finish, at least */
 
 /* What is left of --timeout, which is for the whole road, though each step gets a little. */
 static unsigned limit_of(struct volume *v)
@@ -66,13 +66,24 @@ static void close_device(struct volume *v)
 	notify_drop(name);
 }
 
+/* Some is left to settle what it cannot finish; but one that finishes needs a while, however long
+ * the steps before took. */
+static void drain(struct volume *v)
+{
+	unsigned limit = limit_of(v) * 3 / 4;
+
+	if (!v->generation.is_ready || limit < DRAIN_MIN)
+		limit = DRAIN_MIN;
+	generation_drain(&v->generation, limit);
+}
+
 /* We and the front close its device, which ends the connection everywhere, for whoever still uses
  * it; unlike an abort by number this can never meet somebody else's.  The worker must know that it
  * is to finish. */
 static void end_connection(struct volume *v)
 {
 	close_device(v);
-	generation_drain(&v->generation, v->generation.is_ready ? limit_of(v) : UNREADY_LIMIT);
+	drain(v);
 	if (v->shown_by_front)
 		front_remove_volume(v->master, v);
 	v->shown_by_front = false;
@@ -244,8 +255,7 @@ static bool step_worker(struct volume *v)
 		return false;
 	if (v->settling && !g->is_ready && !v->lock_is_late)
 		return true; /* it settles what was */
-	/* some is left to settle what it cannot finish */
-	generation_drain(g, g->is_ready ? limit_of(v) * 3 / 4 : UNREADY_LIMIT);
+	drain(v);
 	return true;
 }
 

@@ -101,7 +101,8 @@ void front_announce(struct master *m)
 	if (replace_is_pending()) {
 		replace_served();
 		TAILQ_FOREACH (v, &m->volumes, link)
-			seek_front_takes(v);
+			if (v->state != VOLUME_MOUNTING)
+				seek_front_takes(v);
 	}
 	startup_begin(m);
 }
@@ -114,10 +115,9 @@ static void tree_serves(struct master *m)
 		return;
 	f->serves = true;
 	event_del(f->starting);
-	if (f->announced)
-		return;
+	if (!f->announced)
+		log_info("%s is served by process %d", m->mountpoint, (int)getpid());
 	f->announced = true;
-	log_info("%s is served by process %d", m->mountpoint, (int)getpid());
 	front_announce(m);
 }
 

@@ -17,12 +17,19 @@
 
 #define LOCKS_MAX 1024 /* more are not remembered */
 
+const char *locks_remedy(const struct name *name)
+{
+	return name->tag[0] || name->snap_id
+		   ? "\"dog vdi delete -s\" deletes the snapshot without asking for it"
+		   : "\"dog vdi lock unlock\" releases it";
+}
+
 static void tell_left(const struct lock *l, const char *why)
 {
 	log_warning(
 	    "volume %s: its lock (vid %x) may still be held in the cluster: %s; attaching it again "
-	    "tries once more, \"dog vdi lock unlock\" does it by hand",
-	    l->shown, l->vid, why);
+	    "tries once more, or %s",
+	    l->shown, l->vid, why, locks_remedy(&l->name));
 }
 
 static void on_released(int error, const char *sentence, void *arg)
@@ -34,17 +41,15 @@ static void on_released(int error, const char *sentence, void *arg)
 	l->releasing = false;
 	if (!error)
 		log_info("volume %s: its lock (vid %x) is released", l->shown, l->vid);
-	else if (error == -EIO)
+	else if (error == -EINPROGRESS)
 		log_warning(
 		    "volume %s: whether its lock (vid %x) was released is not known: %s; it may be "
-		    "somebody else's by now, so nobody tries again: should it stay locked, \"dog "
-		    "vdi "
-		    "lock unlock\" releases it",
-		    l->shown, l->vid, sentence);
+		    "somebody else's by now, so nobody tries again: should it stay locked, %s",
+		    l->shown, l->vid, sentence, locks_remedy(&l->name));
 	else
 		tell_left(l, sentence);
 	v = volume_find(m, &l->name);
-	if (!error || error == -EIO) {
+	if (!error || error == -EINPROGRESS) {
 		LIST_REMOVE(l, link);
 		free(l);
 		state_save_rest(m);
@@ -73,10 +78,8 @@ void locks_left(struct master *m, const struct name *name, const char *shown, ui
 		count++;
 	l = count < LOCKS_MAX ? calloc(1, sizeof *l) : NULL;
 	if (!l) {
-		log_warning(
-		    "volume %s: its lock (vid %x) stays held in the cluster; \"dog vdi lock "
-		    "unlock\" releases it",
-		    shown, vid);
+		log_warning("volume %s: its lock (vid %x) stays held in the cluster; %s", shown,
+		    vid, locks_remedy(name));
 		return;
 	}
 	l->master = m;

@@ -31,6 +31,9 @@ void locks_release_again(struct master *m, const struct name *name);
 /* A release for this volume is under way; its attach or detach is told when it is over. */
 bool locks_hold_up(const struct master *m, const struct name *name);
 
+/* What people can do about a lock that is left on it, for a sentence. */
+const char *locks_remedy(const struct name *name);
+
 void locks_forget_all(struct master *m);
 
 #endif

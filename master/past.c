@@ -5,6 +5,7 @@
 #include "master/past.h"
 
 #include "ipc/log.h"
+#include "master/locks.h"
 #include "master/master.h"
 #include "master/state.h"
 #include "master/volume.h"
@@ -225,9 +226,8 @@ void past_forget_all(struct master *m)
 	while ((l = LIST_FIRST(&m->lefts))) {
 		log_warning(
 		    "volume %s: its lock (vid %x) is left in the cluster, for it is not known "
-		    "whether what was asked before can still run; \"dog vdi lock unlock\" "
-		    "releases it",
-		    l->shown, l->identity.lock);
+		    "whether what was asked before can still run; %s",
+		    l->shown, l->identity.lock, locks_remedy(&l->name));
 		LIST_REMOVE(l, link);
 		past_close(m, NULL, &l->pasts);
 		free(l);

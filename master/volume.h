@@ -72,14 +72,14 @@ struct volume {
 	unsigned connection; /* its number, while mounted */
 	bool serving;        /* the front has its device, and the kernel has not ended it */
 	bool lingers;        /* its connection outlived its mount: somebody uses it */
-	uint64_t end_by;     /* milliseconds: when the road down should be over; 0: it is not on it */
-	bool forced;         /* its users are not asked */
-	bool anew;           /* ENDING: its attach begins again, with the next front */
-	bool settling;       /* ENDING: a generation is sought once more, to settle what was */
-	char *lines;         /* of it in the state as it was saved last; NULL: none */
-	size_t lines_size;   /* bytes */
-	bool lock_is_late;   /* nobody waits for its release any more */
-	int error;           /* ENDING: what the commands are answered */
+	uint64_t end_by;   /* milliseconds: when the road down should be over; 0: it is not on it */
+	bool forced;       /* its users are not asked */
+	bool anew;         /* ENDING: its attach begins again, with the next front */
+	bool settling;     /* ENDING: a generation is sought once more, to settle what was */
+	char *lines;       /* of it in the state as it was saved last; NULL: none */
+	size_t lines_size; /* bytes */
+	bool lock_is_late; /* nobody waits for its release any more */
+	int error;         /* ENDING: what the commands are answered */
 	char sentence[SENTENCE_MAX];
 };
 

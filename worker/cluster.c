@@ -491,7 +491,7 @@ static void order_lost(struct order *o, const char *why)
 	if (!o->begun || is_table(o) || o->work == WORK_MEMBERS) {
 		order_answer(o, -EIO, "%s; nothing was changed", why);
 	} else if (o->work == WORK_RELEASE) {
-		order_answer(o, -EIO, "whether vid %x is still locked is not known: %s",
+		order_answer(o, -EINPROGRESS, "whether vid %x is still locked is not known: %s",
 		    o->release.vid, why);
 	} else if (o->asked.verb == VERB_SNAPSHOT) {
 		snapshot_lost(&o->snapshot, why);

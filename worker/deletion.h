@@ -3,11 +3,11 @@
  * Deleting a VDI: its index is emptied, run by run, then its name is given up (P 2.3, 2.4).
  *
  * DEL_VDI alone leaves the data of a plain VDI in place for good.  An entry that becomes zero drops
- * a reference to its object, and twice at once drops two (P 3.6), so one run is in flight, of
- * entries that were just read and are set, under a name that was just proved; nothing is repeated
- * here. A
- * write that failed ends the generation: the next one settles it, and reads what is left.  After a
- * daemon's death what is read may be empty in one copy alone: then all of it is emptied once more.
+ * a reference to its object, and twice at once drops two (P 3.6): so one run is in flight, of
+ * entries that were just read and are set, of a VDI that was just proved to be the one that is
+ * meant.  A write that failed ends the generation: the next one settles it, and reads what is left.
+ * After a daemon's death what is read may be empty in one copy alone: then all of it is emptied
+ * once more, which drops nothing where it is empty.
  */
 #ifndef SHEEPFS_WORKER_DELETION_H
 #define SHEEPFS_WORKER_DELETION_H

@@ -129,8 +129,8 @@ static void on_name_of_gone(struct call *call)
 	    f->shown, f->vid, f->gone ? " any more" : "", sheep_result_name(result));
 }
 
-/* A cluster that uses vids again leaves no inode of what was deleted, or has given its vid to
- * somebody else: then the name does not lead to it any more. */
+/* A cluster that uses vids again leaves no inode of what was deleted: then the name does not lead
+ * to it any more. */
 static void ask_whether_gone(struct follow *f)
 {
 	vdi_call_lookup(&f->call, f->block, f->snap_id, on_name_of_gone, f);
@@ -153,10 +153,11 @@ static void on_ours(struct call *call)
 		finish(f, sheep_errno(call->rsp.result), true,
 		    "the header of volume %s (vid %x) cannot be read: %s", f->shown, f->vid,
 		    sheep_result_name(call->rsp.result));
-	else if (h->vdi_id == f->vid && h->create_time != f->create_time && f->deletion)
-		ask_whether_gone(f);
-	else if (h->vdi_id != f->vid || h->create_time != f->create_time ||
-		 (h->name[0] && !has_our_name(f)))
+	else if (h->vdi_id == f->vid && h->create_time != f->create_time && f->deletion) {
+		f->gone = f->foreign = true;
+		finish(f, -ESTALE, false, "vid %x is another volume's now", f->vid);
+	} else if (h->vdi_id != f->vid || h->create_time != f->create_time ||
+		   (h->name[0] && !has_our_name(f)))
 		finish(f, -ESTALE, true,
 		    "vid %x is not the volume %s that was attached: unmount it and mount it again",
 		    f->vid, f->shown);
@@ -168,6 +169,7 @@ static void on_ours(struct call *call)
 		    f->shown, f->vid);
 	} else if (f->snapshot) {
 		f->now_vid = f->vid;
+		f->snap_number = h->snap_id;
 		finish(f, 0, false, "snapshot %s is vid %x", f->shown, f->vid);
 	} else {
 		f->snap_ctime = h->snap_ctime;

@@ -19,7 +19,7 @@ struct follow {
 	const struct vdi_block *block;
 	bool snapshot; /* a snapshot was attached, which nothing continues */
 	uint32_t snap_id;
-	bool deletion; /* we have begun to delete it: is it gone? */
+	bool deletion; /* we have begun to delete it, and the cluster is the same: is it gone? */
 	uint32_t vid;  /* what it was */
 	uint64_t create_time;
 	const char *shown;
@@ -30,7 +30,9 @@ struct follow {
 	bool elsewhere; /* with an error: another daemon may tell otherwise */
 	bool gone;      /* with an error: this very VDI was deleted */
 	bool nameless;  /* ... and its header is still there */
+	bool foreign;   /* ... and its vid is somebody else's */
 	uint32_t now_vid;
+	uint32_t snap_number; /* of a snapshot; 0: of none */
 	char why[SENTENCE_MAX];
 	/* ---- under way ---- */
 	bool again; /* the first look was overtaken by a snapshot */

@@ -275,7 +275,7 @@ static void on_found(struct call *call)
 	uint32_t vid = call->rsp.vdi.vdi_id;
 
 	v->locking = false;
-	if (v->snapshot && v->abandoned)
+	if (!is_locked_by_us(v) && v->abandoned)
 		return;
 	if (result != SD_RES_SUCCESS) {
 		lookup_refuse(v, result, vid);
@@ -361,6 +361,8 @@ static void on_followed(struct follow *f)
 	if (f->gone && v->purpose == PURPOSE_DELETE_ON) {
 		v->gone = true;
 		v->nameless = f->nameless;
+		if (f->foreign) /* and so is its lock */
+			v->calls->locked(v->arg, 0);
 		v->vid = v->was.vid;
 		v->create_time = v->was.create_time;
 		finish(v, 0, false, "volume %s (vid %x) was deleted", v->shown, v->vid);
@@ -390,7 +392,8 @@ static void on_followed(struct follow *f)
 	}
 	v->locking = true;
 	v->calls->locked(v->arg, v->vid);
-	vdi_call_lock(&v->call, &v->block, v->snap_id, on_lock_again, v);
+	memcpy(v->untagged.name, v->block.name, sizeof v->untagged.name);
+	vdi_call_lock(&v->call, &v->untagged, f->snap_number, on_lock_again, v);
 	daemon_submit(v->daemon, &v->call);
 }
 
@@ -400,7 +403,7 @@ static void follow(struct vdi *v)
 	    .block = &v->block,
 	    .snapshot = v->snapshot,
 	    .snap_id = v->snap_id,
-	    .deletion = v->purpose == PURPOSE_DELETE_ON,
+	    .deletion = v->purpose == PURPOSE_DELETE_ON && v->cluster_told,
 	    .vid = v->was.vid,
 	    .create_time = v->was.create_time,
 	    .shown = v->shown,

@@ -109,7 +109,8 @@ struct vdi {
 	struct call call;
 	struct sd_epoch_log epoch_log;
 	struct sd_inode_header header;
-	struct follow *follow; /* with an earlier generation */
+	struct follow *follow;     /* with an earlier generation */
+	struct vdi_block untagged; /* then: others may have the snapshot's tag by now */
 };
 
 /* Prepares a VDI, to be attached; name, tag and what it was are copied; was: NULL is as all zero.

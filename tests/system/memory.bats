@@ -16,8 +16,10 @@ setup() {
 }
 
 teardown() {
-	end_test
+	local status=0
+	end_test || status=1
 	[ -z "${group:-}" ] || wait_until 5 rmdir "$group" 2>/dev/null
+	return "$status"
 }
 
 # group: a directory of the memory controller, of whichever version

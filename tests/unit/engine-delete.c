@@ -270,7 +270,7 @@ static void emptied_again_after_a_death(void **state)
 /* Where vids are used again no inode is left, or it is somebody else's. */
 static void vids_are_used_again(void **state)
 {
-	for (unsigned death = 0; death < 3; death++) {
+	for (unsigned death = 0; death < 4; death++) {
 		struct world *w = volume_to_delete();
 
 		(void)state;
@@ -280,6 +280,8 @@ static void vids_are_used_again(void **state)
 			assert_true(sim_step(w->sim));
 		if (death == 2)
 			sim_make_vdi(w->sim, VID, "other", "", MIB, 12);
+		if (death == 3)
+			sim_make_vdi(w->sim, VID, "v", "", MIB, 12);
 		if (death) {
 			w->front.died = true;
 			next_engine(w);
@@ -293,6 +295,25 @@ static void vids_are_used_again(void **state)
 		assert_int_equal(w->sim->deletions, 1);
 		world_close(w);
 	}
+}
+
+/* Nobody wants it any more while its lock is asked for: that is waited for, and given back. */
+static void abandoned_while_it_is_locked(void **state)
+{
+	struct world *w = volume_to_delete();
+
+	(void)state;
+	w->v->header.snap_ctime = 7;
+	strcpy(w->v->header.tag, "t");
+	front_start(&w->front, "v", "t", 0);
+	while (!w->v->locked)
+		assert_true(sim_step(w->sim));
+	serve_drain(w->front.serve);
+	sim_run(w->sim);
+	assert_true(w->front.drained || w->front.refused);
+	assert_false(w->v->locked);
+	assert_int_equal(w->front.locked, 0);
+	world_close(w);
 }
 
 /* Only who goes on with a deletion takes an emptied, nameless VDI for a success. */
@@ -451,6 +472,7 @@ int main(void)
 	    cmocka_unit_test(gone_and_written_again),
 	    cmocka_unit_test(emptied_again_after_a_death),
 	    cmocka_unit_test(vids_are_used_again),
+	    cmocka_unit_test(abandoned_while_it_is_locked),
 	    cmocka_unit_test(gone_before_it_began),
 	    cmocka_unit_test(made_anew_meanwhile),
 	    cmocka_unit_test(snapshot_by_others),
