@@ -19,8 +19,7 @@
 
 #define LEFT_WORDS                                                                                 \
 	"volume %.200s %s: what the daemon at %s was asked of %.200s before may still run; "       \
-	"attach "                                                                                  \
-	"%.200s, which settles it, and try again"
+	"attach %.200s, which settles it, and try again"
 
 static bool is_working(const struct name *name)
 {
@@ -136,8 +135,7 @@ void deletion_begin(struct master *m, struct command *c)
 	if (relative && relative->state == VOLUME_FAILED) {
 		command_answer(c, -EBUSY,
 		    "volume %.300s %s: volume %.300s has failed, and what was asked of it may "
-		    "still "
-		    "run; write its name to vdi/mount, or to vdi/unmount, and try again",
+		    "still run; write its name to vdi/mount, or to vdi/unmount, and try again",
 		    c->shown, fate, relative->shown);
 		return;
 	}
@@ -236,7 +234,6 @@ void deletion_abort(struct volume *v, uint32_t uid)
 {
 	struct command *c = v->attach;
 	char sentence[SENTENCE_MAX];
-
 	int error = -ECONNABORTED;
 
 	v->attach = NULL;
