@@ -407,7 +407,8 @@ static int converse(int fd, struct bundle *b, pid_t pid, char *why, size_t why_s
 	char word[WORD_MAX] = "it is no sheepfs of root's";
 	int error = say(fd, REQUEST);
 
-	if (!error)
+	/* who refuses at once has hung up by now, and said why */
+	if (!error || error == -EPIPE)
 		error = hear(fd, word);
 	if (error)
 		return fail(error, why, why_size,

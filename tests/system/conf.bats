@@ -232,7 +232,7 @@ taken() {
 	wait_until 15 gone "$sheepfs_pid"
 	wait_until 5 gone "$client"
 	# it never served
-	run ! wait "$client"
+	! wait "$client" || fail "it says that it served"
 	not_mounted "$mnt"
 	wait_until 3 no_confined
 	same 2 "$(grep -c 'at the start: .*' "$sheepfs_log")"

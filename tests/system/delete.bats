@@ -303,7 +303,7 @@ two_delete() {
 	asked vdi/create 'one 32M'
 	creator=$client creator_out=$client_out
 	wait "$deleter"
-	run ! wait "$mounter"
+	has_failed "$mounter"
 	contains "$(cat "$mounter_out")" 'there is no volume one'
 	wait "$creator" || fail "it failed: $(cat "$creator_out")"
 	attach one
@@ -324,6 +324,12 @@ deletion_begins() {
 	asked vdi/delete base
 	deleter=$client deleter_out=$client_out
 	wait_until 10 grep -q '^base .* deleting .*[1-9]' "$mnt/status/workers"
+}
+
+# has_failed PID: with an error
+has_failed() {
+	wait_until 60 gone "$1"
+	! wait "$1" || fail "it was done"
 }
 
 is_deleted() {
@@ -477,7 +483,7 @@ attached_volume_daemon_dies() {
 	wait_until 5 grep -q '^base@s ' "$mnt/status/workers"
 	sleep 0.3
 	order config/abort base@s
-	run ! wait "$deleter"
+	has_failed "$deleter"
 	fault 1
 	sleep 1.5
 	same 0 "$(cluster_locks | wc -l)"
@@ -559,7 +565,7 @@ attached_volume_daemon_dies() {
 	fault 1 delay=write:15 delay=release-vdi:2500
 	order config/abort base
 	wait_until 5 gone "$deleter"
-	run ! wait "$deleter"
+	has_failed "$deleter"
 	kill_master
 	fault 1
 	sleep 1
@@ -608,7 +614,7 @@ no_such_vdi() {
 	sleep 0.2
 	stop_sheepfs
 	same 0 "$exit_status"
-	run ! wait "$deleter"
+	has_failed "$deleter"
 	grep 'volume base is not deleted yet.*sheepfs is about to end' "$sheepfs_log"
 	fault 1
 	start_sheepfs "$targets"
@@ -622,7 +628,7 @@ no_such_vdi() {
 	deletion_begins
 	order config/abort base
 	wait_until 10 gone "$deleter"
-	run ! wait "$deleter"
+	has_failed "$deleter"
 	contains "$(cat "$deleter_out")" 'volume base is not deleted yet'
 	fault 1
 	order vdi/delete base

@@ -167,7 +167,7 @@ tree_is_served() {
 	exit_status=0
 	wait "$sheepfs_pid" || exit_status=$?
 	same 1 "$exit_status"
-	run ! wait "$pid"
+	! wait "$pid" || fail "it says that it took over"
 	contains "$(cat "$T/new.out")" 'did not hand it over'
 	not_mounted "$mnt"
 	fault a
