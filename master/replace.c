@@ -238,11 +238,12 @@ static void refuse(int fd, const char *why)
 	close(fd);
 }
 
-/* Returns its descriptor, which nobody is waited for at any more. */
+/* Returns its descriptor, which nobody is waited for at any more; the next one's turn has come. */
 static int release_caller(struct replace *r)
 {
 	int fd = r->caller;
 
+	event_add(r->asked, NULL);
 	if (r->request)
 		event_free(r->request);
 	r->request = NULL;
@@ -284,7 +285,7 @@ static void on_request(evutil_socket_t caller, short what, void *arg)
 	handover_begin(m, on_handed_over);
 }
 
-/* Who says nothing holds up nobody but those who ask after it. */
+/* Who says nothing holds up nobody but those who ask after it, who wait to be accepted. */
 static void on_asked(evutil_socket_t listener, short what, void *arg)
 {
 	static const struct timeval limit = {PEER_LIMIT / 1000, 0};
@@ -301,10 +302,7 @@ static void on_asked(evutil_socket_t listener, short what, void *arg)
 		close(fd);
 		return;
 	}
-	if (r->caller >= 0) {
-		refuse(fd, "somebody else asks for it at this moment; try again");
-		return;
-	}
+	event_del(r->asked);
 	r->caller = fd;
 	r->request = event_new(m->base, fd, EV_READ, on_request, m);
 	if (!r->request || event_add(r->request, &limit))
@@ -436,7 +434,7 @@ int replace_ask(struct bundle *b, unsigned connection, char *why, size_t why_siz
 	set_address(&address, connection, "");
 	if (fd < 0)
 		return fail(-errno, why, why_size, "no socket: %s", strerror(errno));
-	set_limits(fd, PEER_LIMIT);
+	set_limits(fd, 2 * PEER_LIMIT); /* somebody may have connected before us, and say nothing */
 	if (connect(fd, (struct sockaddr *)&address, sizeof address))
 		error = fail(-errno, why, why_size,
 		    "there is no sheepfs to replace: nobody answers at %s (%s); without --replace "
