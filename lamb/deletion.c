@@ -135,10 +135,11 @@ static void delete_work(struct request *request)
 			return;
 		}
 	}
-	error = clear_header(deletion);
-	deletion->gone = !error;
+	/* the name goes last: should we die in here, it can be deleted once more */
+	error = store_each(deletion->store, remove_unreached, deletion);
 	if (!error)
-		error = store_each(deletion->store, remove_unreached, deletion);
+		error = clear_header(deletion);
+	deletion->gone = !error;
 	request->error = error;
 }
 

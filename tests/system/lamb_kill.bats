@@ -127,3 +127,33 @@ raw() {
 		stop_now
 	done
 }
+
+@test "kill -9 in a deletion that gives back what others had shared: done once more, nothing is left" {
+	local round client again=0
+	for ((round = 0; round < 12; round++)); do
+		rm -rf "$store"
+		start
+		raw create v $((16 << 20)) 12
+		head -c 8388608 /dev/zero | tr '\0' 'x' >"$dir/data"
+		raw write v 0 <"$dir/data"
+		raw snapshot v one
+		raw delete v
+		raw delete v@one >"$dir/said" 2>&1 3>&- &
+		client=$!
+		# many of its 2048 objects have gone
+		for ((client_waits = 0; client_waits < 500; client_waits++)); do
+			[ "$(find "$store/obj.1" -name '00*' | wc -l)" = 2048 ] || break
+		done
+		stop_now
+		wait "$client" || true
+		start
+		if raw list | grep -q 'v@one'; then
+			again=$((again + 1))
+			raw delete v@one
+		fi
+		[ -z "$(raw list)" ]
+		[ -z "$(find "$store/obj.1" -name '00*')" ]
+		stop_now
+	done
+	echo "# deletions that were begun again: $again of $round" >&3
+}

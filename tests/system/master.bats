@@ -19,6 +19,7 @@ setup() {
 }
 
 teardown() {
+	stop_writer
 	find_master
 	end_test
 }
@@ -386,6 +387,67 @@ in_vain() {
 	wait_until 10 went_on one 1
 	dd if=/dev/zero of="$(volume one)" bs=4k count=1 conv=notrunc,fsync status=none
 	detach one
+}
+
+# slow_lamb: a lamb that does not begin while $T/slow is there, and ends while $T/broken is
+slow_lamb() {
+	cat >"$T/slow-lamb" <<-END
+		#!/bin/sh
+		[ ! -e "$T/broken" ] || exit 1
+		while [ -e "$T/slow" ]; do sleep 0.1; done
+		exec "$lamb_program" "\$@"
+	END
+	chmod 755 "$T/slow-lamb"
+}
+
+@test "a new one whose lamb does not serve yet serves no other volume, either: the old one goes on when it ends" {
+	local new acknowledged
+	slow_lamb
+	mkdir -m 0700 "$T/own"
+	start_sheepfs "$here"
+	attached one 64M object_size=1M
+	start_writer "$(volume one)"
+	: >"$T/slow"
+	SHEEPFS_LAMB=$T/slow-lamb "$sheepfs_program" -f -s "$here,lamb:$T/own" -t 10 --log "$T/mnt.log" --uids "$(uid_range)" --replace "$T/mnt" \
+		>"$T/new.out" 2>&1 3>&- </dev/null &
+	new=$!
+	remember "$new"
+	clients+=("$new")
+	wait_until 10 grep -q "is served by process $new" "$sheepfs_log"
+	sleep 1.5
+	# its callers wait: the old one does not know of another generation
+	run ! went_on one 1
+	kill -KILL "$new"
+	wait_until 20 went_on one 1
+	still_there "$sheepfs_pid"
+	acknowledged=$(cat "$T/acked")
+	wait_until 20 acked $((acknowledged + 40))
+	stop_writer
+	acknowledged=$(cat "$T/acked")
+	holds "$(volume one)" "$acknowledged" "$acknowledged"
+	never_failed
+	rm "$T/slow"
+}
+
+@test "a lamb of ours that cannot start when another master goes on: the mounts stay, and it is tried again" {
+	slow_lamb
+	mkdir -m 0700 "$T/own"
+	SHEEPFS_LAMB=$T/slow-lamb start_kept "lamb:$T/own"
+	attached one 16M
+	client dd if=/dev/urandom of="$(volume one)" bs=64k count=20000 oflag=direct conv=notrunc status=none
+	: >"$T/broken"
+	kill -KILL "$sheepfs_pid"
+	wait_until 20 grep -q 'its lamb ended: .*; it is started again' "$sheepfs_log"
+	follow
+	mounted "$(volume one)"
+	still_there "$client"
+	rm "$T/broken"
+	wait_until 30 went_on one 1
+	never_failed
+	kill "$client"
+	wait_until 10 gone "$client"
+	detach one
+	stop_is_the_end
 }
 
 @test "root that connects to a sheepfs' socket and says nothing holds up no volume, and others for five seconds" {

@@ -198,6 +198,16 @@ static void next_engine(struct world *w)
 		;
 }
 
+/* That one goes on with it, to the end. */
+static void next_one_finishes(struct world *w)
+{
+	next_engine(w);
+	assert_true(w->front.is_ready);
+	order(w);
+	sim_run(w->sim);
+	was_deleted(w);
+}
+
 /* Every entry is emptied once, whenever an engine dies. */
 static void deaths_at_every_step(void **state)
 {
@@ -237,11 +247,7 @@ static void gone_and_written_again(void **state)
 		while (!w->sim->deletions)
 			assert_true(sim_step(w->sim));
 		w->front.died = died;
-		next_engine(w);
-		assert_true(w->front.is_ready);
-		order(w);
-		sim_run(w->sim);
-		was_deleted(w);
+		next_one_finishes(w);
 		assert_int_equal(w->sim->renames, died);
 		assert_int_equal(w->sim->deletions, 1);
 		world_close(w);
@@ -258,10 +264,7 @@ static void emptied_again_after_a_death(void **state)
 	while (w->sim->index_writes < 3)
 		assert_true(sim_step(w->sim));
 	w->front.died = w->sim->rewriting = true;
-	next_engine(w);
-	order(w);
-	sim_run(w->sim);
-	was_deleted(w);
+	next_one_finishes(w);
 	assert_true(w->sim->index_entries >= SIM_INDEX_MAX);
 	assert_int_equal(w->sim->deletions, 1);
 	world_close(w);
@@ -348,11 +351,7 @@ static void made_anew_meanwhile(void **state)
 		assert_true(sim_step(w->sim));
 	anew = sim_make_vdi(w->sim, VID + 1, "v", "", MIB, 12);
 	anew->index[0] = VID + 1;
-	next_engine(w);
-	assert_true(w->front.is_ready);
-	order(w);
-	sim_run(w->sim);
-	was_deleted(w);
+	next_one_finishes(w);
 	assert_string_equal(anew->header.name, "v");
 	assert_int_equal(anew->index[0], VID + 1);
 	assert_false(anew->locked);
@@ -399,11 +398,7 @@ static void failures(void **state)
 		sim_run(w->sim);
 		assert_true(w->front.ended);
 		assert_int_equal(w->front.word, EXIT_DAEMON_LOST);
-		next_engine(w);
-		assert_true(w->front.is_ready);
-		order(w);
-		sim_run(w->sim);
-		was_deleted(w);
+		next_one_finishes(w);
 		world_close(w);
 	}
 	for (unsigned seed = 0; seed < 50; seed++) {
@@ -449,11 +444,7 @@ static void stopped_amid(void **state)
 		assert_int_equal(w->front.deletions + w->sim->deletions, 0);
 		assert_int_equal(w->sim->index_writes, writes);
 		assert_int_equal(w->v->locked, handing_over);
-		next_engine(w);
-		assert_true(w->front.is_ready);
-		order(w);
-		sim_run(w->sim);
-		was_deleted(w);
+		next_one_finishes(w);
 		assert_int_equal(w->sim->index_entries, NR_ENTRIES);
 		world_close(w);
 	}
