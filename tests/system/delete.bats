@@ -321,9 +321,9 @@ asked() {
 # deletion_begins: of base, slowly, and waits until it is under way
 deletion_begins() {
 	[ "$daemons_are" != lamb ] || fault 1 delay=write:15
-	asked vdi/delete base
+	asked vdi/delete "${1:-base}"
 	deleter=$client deleter_out=$client_out
-	wait_until 10 grep -q '^base .* deleting .*[1-9]' "$mnt/status/workers"
+	wait_until 10 grep -q "^${1:-base} .* deleting .*[1-9]" "$mnt/status/workers"
 }
 
 # has_failed PID: with an error
@@ -429,6 +429,27 @@ cluster_locks_elsewhere() {
 
 @test "its daemon stops: nothing is emptied twice, and it is finished later: lamb" {
 	daemon_stops lamb
+}
+
+@test "its daemon stops amid the deletion of a snapshot: nothing is emptied twice, by whatever name: lamb" {
+	begin lamb
+	family
+	deletion_begins base@s
+	sleep 0.3
+	lose stopped 1
+	has_failed "$deleter"
+	contains "$(cat "$deleter_out")" 'volume base@s is not deleted yet'
+	refused vdi/delete base@1 'Device or resource busy' base@s 'may still run'
+	same 1 "$(cluster_locks_elsewhere)"
+	kept_is_whole
+	regain 1
+	order vdi/delete base@s
+	always_proved
+	kept_is_whole
+	order vdi/delete base
+	kept_is_whole
+	order vdi/delete kept
+	nothing_is_left
 }
 
 # Both go on at the same moment, and the deletion waits until its volume is settled.
@@ -566,6 +587,8 @@ attached_volume_daemon_dies() {
 	order config/abort base
 	wait_until 5 gone "$deleter"
 	has_failed "$deleter"
+	# its lock is still being released
+	grep '^base .* deleting' "$mnt/status/workers"
 	kill_master
 	fault 1
 	sleep 1

@@ -300,6 +300,21 @@ static void vids_are_used_again(void **state)
 	}
 }
 
+/* What was seen of it before tells nothing: it was kept once, and then it is gone. */
+static void kept_once_and_gone(void **state)
+{
+	struct world *w = volume_to_delete();
+
+	(void)state;
+	w->sim->late_entry = w->sim->recycles = w->sim->rewriting = true;
+	begin(w);
+	sim_run(w->sim);
+	assert_int_equal(w->front.deletions, 1);
+	assert_int_equal(w->front.deletion_error, 0);
+	assert_int_equal(w->sim->deletions, 2);
+	world_close(w);
+}
+
 /* Nobody wants it any more while its lock is asked for: that is waited for, and given back. */
 static void abandoned_while_it_is_locked(void **state)
 {
@@ -463,6 +478,7 @@ int main(void)
 	    cmocka_unit_test(gone_and_written_again),
 	    cmocka_unit_test(emptied_again_after_a_death),
 	    cmocka_unit_test(vids_are_used_again),
+	    cmocka_unit_test(kept_once_and_gone),
 	    cmocka_unit_test(abandoned_while_it_is_locked),
 	    cmocka_unit_test(gone_before_it_began),
 	    cmocka_unit_test(made_anew_meanwhile),

@@ -407,6 +407,7 @@ static uint32_t delete (struct sim *sim, struct sim_call *c)
 	sim->deletions++;
 	if (sim->late_entry)
 		v->index[0] = c->vid;
+	sim->late_entry = sim->late_entry && !sim->recycles;
 	for (uint32_t idx = 0; idx < SIM_INDEX_MAX && !v->header.store_policy; idx++)
 		if (v->index[idx])
 			return result;

@@ -54,7 +54,8 @@ struct sim {
 	bool rewriting; /* index entries may be written again: a daemon died */
 	bool deleting;  /* the engine is to delete a VDI, and does nothing else */
 	bool recycles;  /* DEL_VDI leaves no inode */
-	bool late_entry;     /* somebody writes the first entry just before DEL_VDI */
+	bool late_entry; /* somebody writes the first entry just before DEL_VDI; with recycles: once
+			  */
 	uint32_t del_result; /* of the next DEL_VDI; 0: it succeeds */
 	bool del_works;      /* and it is executed whatever it says */
 	/* ---- what happened ---- */
