@@ -68,6 +68,8 @@ static unsigned in_flight(void *arg)
 	return f->latest ? request_in_flight(&f->latest->table) : 0;
 }
 
+static const struct loop_calls loop_calls = {.in_flight = in_flight};
+
 int main(void)
 {
 	static struct front front;
@@ -103,5 +105,5 @@ int main(void)
 	if (error)
 		fatal("the jail cannot be entered: %s", strerror(-error));
 	orders_open(f, CONTROL_FD);
-	loop_run(f->base, in_flight, f);
+	loop_run(f->base, &loop_calls, f);
 }

@@ -7,17 +7,20 @@
 #include "ipc/log.h"
 
 #include <sched.h>
-#include <stdint.h>
+#include <stdbool.h>
 #include <time.h>
 
 #define DISAPPOINTED 4 /* waits in vain, one after the other, before hope is given up */
 #define REST 256       /* chances that are let pass then */
 
-struct hope {
+struct loop {
+	struct event_base *base;
+	const struct loop_calls *calls;
+	void *arg;
 	unsigned in_vain, resting;
 };
 
-static uint64_t now(void)
+uint64_t loop_now(void)
 {
 	struct timespec t;
 
@@ -25,48 +28,72 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void turn(struct event_base *base, int flags)
+static void turn(struct loop *l, int flags)
 {
-	if (event_base_loop(base, flags) < 0)
+	if (event_base_loop(l->base, flags) < 0)
 		fatal("the event loop failed");
 }
 
-/* Until what is in flight changes; false when that was in vain. */
-static bool wait_awake(struct event_base *base, loop_in_flight *in_flight, void *arg)
+/* Until another number is in flight; false when that was in vain. */
+static bool wait_awake(struct loop *l, unsigned in_flight)
 {
-	unsigned before = in_flight(arg);
-	uint64_t end = now() + LOOP_AWAKE;
+	uint64_t end = loop_now() + LOOP_AWAKE;
 
 	do {
-		turn(base, EVLOOP_NONBLOCK);
-		if (in_flight(arg) != before)
+		turn(l, EVLOOP_NONBLOCK);
+		if (l->calls->in_flight(l->arg) != in_flight)
 			return true;
 		sched_yield();
-	} while (now() < end);
+	} while (loop_now() < end);
 	return false;
 }
 
-/* Waits awake where there is hope. */
-static void wait_a_moment(
-    struct event_base *base, struct hope *h, loop_in_flight *in_flight, void *arg)
+/* Waits awake where there is hope; true when something came of it. */
+static bool wait_a_moment(struct loop *l, unsigned in_flight)
 {
-	if (h->resting) {
-		h->resting--;
-	} else if (wait_awake(base, in_flight, arg)) {
-		h->in_vain = 0;
-	} else if (++h->in_vain == DISAPPOINTED) {
-		h->in_vain = 0;
-		h->resting = REST;
+	if (l->resting) {
+		l->resting--;
+		return false;
 	}
+	if (wait_awake(l, in_flight)) {
+		l->in_vain = 0;
+		return true;
+	}
+	if (++l->in_vain == DISAPPOINTED) {
+		l->in_vain = 0;
+		l->resting = REST;
+	}
+	return false;
 }
 
-void loop_run(struct event_base *base, loop_in_flight *in_flight, void *arg)
+/* Is anybody quick to be expected?  `before` were in flight a turn ago. */
+static bool is_quick(unsigned in_flight, unsigned before)
 {
-	struct hope hope = {0, 0};
+	return in_flight <= LOOP_FEW && (in_flight || before);
+}
+
+static void pause_a_moment(const struct loop *l)
+{
+	uint64_t pause = l->calls->pause ? l->calls->pause(l->arg) : 0;
+	struct timespec t = {.tv_nsec = (long)pause};
+
+	if (pause)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+void loop_run(struct event_base *base, const struct loop_calls *calls, void *arg)
+{
+	struct loop l = {.base = base, .calls = calls, .arg = arg};
+	unsigned before = 0;
 
 	for (;;) {
-		if (in_flight(arg) == 1)
-			wait_a_moment(base, &hope, in_flight, arg);
-		turn(base, EVLOOP_ONCE);
+		unsigned in_flight = calls->in_flight(arg);
+		bool quick = is_quick(in_flight, before);
+
+		before = in_flight;
+		if (quick && wait_a_moment(&l, in_flight))
+			continue;
+		pause_a_moment(&l);
+		turn(&l, EVLOOP_ONCE);
 	}
 }

@@ -2,12 +2,11 @@
 /*
  * Answers: what has ended goes out, in the order of ending.
  *
- * Many small answers go by one call; a large one may be sent from its file, without a copy.
+ * Many go by one call.
  */
 #include "lamb/connection.h"
 
 #include "ipc/log.h"
-#include "lamb/handles.h"
 #include "lamb/lamb.h"
 #include "lamb/request.h"
 #include "lamb/shared.h"
@@ -17,7 +16,6 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -57,7 +55,7 @@ static unsigned add_vectors(const struct request *request, size_t sent, struct i
 	} else {
 		sent -= sizeof request->rsp;
 	}
-	if (!request->file && request->rsp.data_length > sent) {
+	if (request->rsp.data_length > sent) {
 		vector[nr].iov_base = request->reply + sent;
 		vector[nr++].iov_len = request->rsp.data_length - sent;
 	}
@@ -83,49 +81,24 @@ static void sent(struct connection *connection, size_t size)
 	}
 }
 
-/* Sends the payload of the first answer from its file. As sendfile(2). */
-static ssize_t send_from_file(const struct connection *connection)
-{
-	const struct request *request = connection->first;
-	size_t done = connection->first_sent - sizeof request->rsp;
-	off_t at = (off_t)(request->file_offset + done);
-	ssize_t size =
-	    sendfile(connection->fd, request->file->fd, &at, request->rsp.data_length - done);
-
-	if (!size) { /* somebody shortened the file: there is no way to say so any more */
-		errno = EIO;
-		return -1;
-	}
-	return size;
-}
-
-/* Sends as many answers as fit one call, up to and with the header of one from a file. */
-static ssize_t send_from_memory(const struct connection *connection)
+/* Sends as many answers as fit one call. */
+static ssize_t send_some(const struct connection *connection)
 {
 	struct iovec vectors[SEND_VECTORS];
 	struct msghdr message = {.msg_iov = vectors};
 	size_t skip = connection->first_sent;
-	bool file = false;
 
-	for (struct request *r = connection->first;
-	     r && !file && message.msg_iovlen + 2 <= SEND_VECTORS; r = r->next, skip = 0) {
+	for (struct request *r = connection->first; r && message.msg_iovlen + 2 <= SEND_VECTORS;
+	     r = r->next, skip = 0)
 		message.msg_iovlen += add_vectors(r, skip, vectors + message.msg_iovlen);
-		file = r->file;
-	}
-	return sendmsg(
-	    connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (file ? MSG_MORE : 0));
+	return sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void connection_send(struct connection *connection)
 {
 	while (connection->first && !connection->blocked) {
-		const struct request *first = connection->first;
-		ssize_t size;
+		ssize_t size = send_some(connection);
 
-		if (first->file && connection->first_sent >= sizeof first->rsp)
-			size = send_from_file(connection);
-		else
-			size = send_from_memory(connection);
 		if (size >= 0) {
 			connection->moved = connection_now();
 			sent(connection, (size_t)size);

@@ -479,11 +479,6 @@ void fault_answer(struct request *request)
 		gateway_answer(request);
 }
 
-bool fault_touches_reads(const struct fault *fault)
-{
-	return fault->knobs.trim;
-}
-
 uint32_t fault_snapshot_pause(const struct fault *fault)
 {
 	return fault->knobs.snapshot_pause;

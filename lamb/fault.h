@@ -38,9 +38,6 @@ bool fault_holds(struct request *request);
 /* A request has ended: answers it, as it is or worse. */
 void fault_answer(struct request *request);
 
-/* True: READ answers must be in memory, since a knob will change them. */
-bool fault_touches_reads(const struct fault *fault);
-
 /* Calls then(request) in so many milliseconds. */
 void fault_later(struct request *request, uint32_t milliseconds, void (*then)(struct request *));
 

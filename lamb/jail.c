@@ -53,7 +53,6 @@ static const struct confine_rule rules[] = {
     CONFINE_ALLOW(readv),
     CONFINE_ALLOW(write),
     CONFINE_ALLOW(writev),
-    CONFINE_ALLOW(sendfile),
     /* the store: the root directory is all there is */
     CONFINE_ALLOW(openat),
     CONFINE_ALLOW(close),

@@ -55,8 +55,6 @@ struct request {
 	struct sd_rsp rsp;   /* rsp.data_length bytes of `reply` follow it */
 	uint8_t *data;       /* the payload, req.data_length bytes, or NULL */
 	uint8_t *reply;      /* owned */
-	struct handle *file; /* instead of a reply: answered from this file, from file_offset on */
-	uint64_t file_offset;
 	void *state;    /* owned by the operation, freed with the request */
 	size_t charged; /* bytes held in the connection's account */
 	enum order_class order_class;

@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define INLINE_READ_MAX (1U << 21) /* more is read in the pool, even from memory */
-#define BORROW_MIN (64U << 10)     /* from memory: sent from the file itself */
 #define INDEX_END SD_INODE_GREF_OFFSET
 
 /* Bytes an object of that id has, or 0 when there is no such id (P 3.1). */
@@ -125,13 +124,6 @@ void object_read(struct request *request)
 	request->lamb->counters[9]++;
 	if (req->flags & SD_FLAG_WRITE || !in_bounds(request)) {
 		request_finish(request, SD_RES_INVALID_PARMS);
-		return;
-	}
-	if (req->data_length >= BORROW_MIN && store_in_memory(request->lamb->store) &&
-	    !fault_touches_reads(request->lamb->fault)) {
-		request->file_offset = req->obj.offset;
-		request->error = store_borrow(request->lamb->store, req->obj.oid, &request->file);
-		read_done(request);
 		return;
 	}
 	request->reply = malloc(req->data_length ? req->data_length : 1);

@@ -199,8 +199,6 @@ void request_free(struct request *request)
 {
 	if (!request->data_lent)
 		free(request->data);
-	if (request->file)
-		store_give_back(request->lamb->store, request->file);
 	free(request->reply);
 	free(request->state);
 	free(request);

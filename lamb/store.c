@@ -281,16 +281,6 @@ int store_read_nowait(struct store *store, uint64_t oid, void *data, size_t size
 	return error == -EOPNOTSUPP ? -EAGAIN : error;
 }
 
-int store_borrow(struct store *store, uint64_t oid, struct handle **handle)
-{
-	return open_object(store, oid, handle);
-}
-
-void store_give_back(struct store *store, struct handle *handle)
-{
-	handles_put(store->handles, handle);
-}
-
 int store_write(struct store *store, uint64_t oid, const void *data, size_t size, uint64_t offset)
 {
 	struct handle *handle;

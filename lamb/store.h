@@ -50,13 +50,6 @@ int store_read(struct store *store, uint64_t oid, void *data, size_t size, uint6
 /* Like store_read(), but -EAGAIN instead of waiting for a disk. */
 int store_read_nowait(struct store *store, uint64_t oid, void *data, size_t size, uint64_t offset);
 
-/*
- * The object's open file, for an answer to be sent from it without a copy; only while
- * store_in_memory(), since sending may else wait for a disk.  To be given back.
- */
-int store_borrow(struct store *store, uint64_t oid, struct handle **handle);
-void store_give_back(struct store *store, struct handle *handle);
-
 /* Overwrites in place; -ENOENT: no such object. */
 int store_write(struct store *store, uint64_t oid, const void *data, size_t size, uint64_t offset);
 

@@ -60,10 +60,11 @@ static const struct confine_rule common_rules[] = {
     CONFINE_REFUSE(socket, EPERM),
 };
 
-/* A volume's worker settles what earlier generations left. */
+/* A volume's worker settles what earlier generations left, and its loop pauses. */
 static const struct confine_rule volume_rules[] = {
     CONFINE_ALLOW_IF(shutdown, 1, ARG32_IS(1, SHUT_WR)),
     CONFINE_ALLOW(getrandom),
+    CONFINE_ALLOW(clock_nanosleep),
 };
 
 /* The cluster worker makes tables: text in sealed memory. */

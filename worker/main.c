@@ -21,6 +21,7 @@
 #include "worker/connection.h"
 #include "worker/jail.h"
 #include "worker/nodes.h"
+#include "worker/pace.h"
 #include "worker/serve.h"
 #include "worker/settle.h"
 
@@ -31,10 +32,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
-#define DATA_CONNECTIONS 6
+#define DATA_CONNECTIONS 2
+#define DATA_CONNECTIONS_MORE 10 /* to a daemon that is slow while much is in flight */
 #define RETRY_PAUSE 500  /* milliseconds until what the cluster could not do is asked again */
 #define LAST_WORDS 1000  /* milliseconds that they may take */
 #define SETTLE_FIRST 100 /* milliseconds that what is unsettled holds up the beginning */
@@ -56,8 +59,10 @@ struct worker {
 	struct chan *master;
 	struct chan *front; /* the volume's data socket */
 	struct sheep *sheep;
-	bool witnessed; /* the witness is there */
-	bool connected; /* the control connection is there */
+	struct pace pace; /* the daemon's */
+	bool widened;     /* it was slow: there are more connections */
+	bool witnessed;   /* the witness is there */
+	bool connected;   /* the control connection is there */
 	bool begun;
 	bool ready;
 	bool draining;
@@ -790,6 +795,26 @@ static unsigned in_flight(void *arg)
 	return w->serve && w->ready ? sheep_in_flight(w->sheep) : 0;
 }
 
+/* More connections are for the rest of this generation: more than that nobody gains by fewer. */
+static uint64_t pause_now(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t pause;
+
+	if (!w->ready || w->draining || w->kind != KIND_VOLUME || w->what.purpose != PURPOSE_ATTACH)
+		return 0;
+	pause =
+	    pace_look(&w->pace, loop_now(), sheep_in_flight(w->sheep), sheep_answered(w->sheep));
+	if (!w->widened && pace_is_slow(&w->pace)) {
+		w->widened = true;
+		log_debug("the daemon is slow: %d more connections", DATA_CONNECTIONS_MORE);
+		dial(w, DATA_CONNECTIONS_MORE);
+	}
+	return pause;
+}
+
+static const struct loop_calls loop_calls = {in_flight, pause_now};
+
 int main(int argc, char **argv)
 {
 	static struct worker worker;
@@ -802,9 +827,10 @@ int main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN); /* a terminal's: the master says when it is over */
 	signal(SIGHUP, SIG_IGN);
 	mallopt(M_MMAP_THRESHOLD, LARGE_MEMORY);
+	prctl(PR_SET_TIMERSLACK, 1UL); /* a pause is not longer than it is meant to be */
 	start(w);
 	error = jail_enter(w->kind, w->uid, w->gid);
 	if (error)
 		fatal("the jail cannot be entered: %s", strerror(-error));
-	loop_run(w->base, in_flight, w);
+	loop_run(w->base, &loop_calls, w);
 }

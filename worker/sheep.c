@@ -72,6 +72,7 @@ struct sheep {
 	uint32_t nr_slots;
 	uint32_t free_slot;
 	unsigned peak;
+	uint64_t answered; /* ever */
 };
 
 static struct load *load_of(struct sheep *s, unsigned number)
@@ -160,6 +161,7 @@ static void on_answered(void *arg, unsigned number, struct call *call)
 	load->calls--;
 	if (number != WITNESS)
 		s->daemon.in_flight--;
+	s->answered++;
 	if (is_io(call))
 		s->io_ended = connection_now();
 	if (call->rsp.epoch > s->epoch && s->calls->epoch) {
@@ -456,6 +458,11 @@ int sheep_add_witness(struct sheep *s, int fd, const char *address)
 unsigned sheep_in_flight(const struct sheep *s)
 {
 	return s->daemon.in_flight;
+}
+
+uint64_t sheep_answered(const struct sheep *s)
+{
+	return s->answered;
 }
 
 unsigned sheep_in_flight_peak(const struct sheep *s)

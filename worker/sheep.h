@@ -133,8 +133,9 @@ void sheep_watch(struct sheep *s, enum sheep_patience patience);
  * s as long as that lasts. */
 void sheep_watch_io(struct sheep *s, unsigned milliseconds);
 
-/* Calls in flight, and the largest number that were at once, for the debug log and tests. */
+/* Calls in flight, those that were ever answered, and the most that were in flight at once. */
 unsigned sheep_in_flight(const struct sheep *s);
+uint64_t sheep_answered(const struct sheep *s);
 unsigned sheep_in_flight_peak(const struct sheep *s);
 
 /* Closes all connections; calls in flight are forgotten, not completed. NULL is fine. */

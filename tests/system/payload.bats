@@ -109,6 +109,38 @@ traced() {
 	[ "$total" -ge 24 ]
 }
 
+# connections VOLUME: of its worker, to daemons
+connections() {
+	stream_sockets "$(worker_pid "$1")" | wc -w
+}
+
+has_connections() {
+	[ "$(connections "$1")" = "$2" ]
+}
+
+@test "a volume has four connections, and ten more once its daemon is slow while much is in flight" {
+	need fio
+	start_sheepfs "$address"
+	attached one 64M
+	wait_until 5 has_connections one 4
+	dd if=/dev/urandom of="$mnt/volume/one" bs=1M count=64 oflag=direct conv=notrunc status=none
+	# slow, but few at a time
+	fault lamb delay=read:3 delay=write:3
+	dd if="$(volume one)" of=/dev/null bs=64k count=100 iflag=direct status=none
+	has_connections one 4
+	timeout 50 fio --name=deep --filename="$(volume one)" --rw=randwrite --bs=4k --ioengine=libaio --direct=1 \
+		--iodepth=32 --size=16M --verify=crc32c --verify_fatal=1 >"$T/fio.out"
+	grep -q 'err= 0' "$T/fio.out"
+	has_connections one 14 || fail "$(connections one) connections"
+	# the next worker begins with four, and the first one's fourteen are settled
+	kill -KILL "$(worker_pid one)"
+	wait_until 10 went_on one 1
+	wait_until 5 has_connections one 4
+	timeout 50 fio --name=deep --filename="$(volume one)" --rw=randread --bs=4k --ioengine=libaio --direct=1 \
+		--iodepth=32 --size=16M --verify=crc32c --verify_only >"$T/fio.out"
+	grep -q 'err= 0' "$T/fio.out"
+}
+
 @test "requests reach the daemon in the size in which they came" {
 	local before
 	start_proxy proxy "$address"
