@@ -13,11 +13,15 @@
 #define DISAPPOINTED 4 /* waits in vain, one after the other, before hope is given up */
 #define REST 256       /* chances that are let pass then */
 
+struct hope {
+	unsigned in_vain, resting;
+};
+
 struct loop {
 	struct event_base *base;
 	const struct loop_calls *calls;
 	void *arg;
-	unsigned in_vain, resting;
+	struct hope answer, next; /* for what is in flight; for the next request */
 };
 
 uint64_t loop_now(void)
@@ -51,17 +55,20 @@ static bool wait_awake(struct loop *l, unsigned in_flight)
 /* Waits awake where there is hope; true when something came of it. */
 static bool wait_a_moment(struct loop *l, unsigned in_flight)
 {
-	if (l->resting) {
-		l->resting--;
+	struct hope *h = in_flight ? &l->answer : &l->next;
+
+	if (h->resting) {
+		h->resting--;
 		return false;
 	}
 	if (wait_awake(l, in_flight)) {
-		l->in_vain = 0;
+		h->in_vain = 0;
+		l->answer.in_vain = 0; /* who asks again at once is worth it */
 		return true;
 	}
-	if (++l->in_vain == DISAPPOINTED) {
-		l->in_vain = 0;
-		l->resting = REST;
+	if (++h->in_vain == DISAPPOINTED) {
+		h->in_vain = 0;
+		h->resting = REST;
 	}
 	return false;
 }

@@ -5,7 +5,9 @@
  * Few in flight: between processors a sleep and a wake-up cost more than an answer takes, or than a
  * caller needs until its next request.  So the loop waits awake, for at most LOOP_AWAKE, while no
  * more than LOOP_FEW requests are in flight, or none any more since a moment ago.  It gives the
- * processor to whoever wants it all the while, and stops to hope where things take longer.
+ * processor to whoever wants it all the while.  Where callers take longer until their next request
+ * it soon stops to wait for that, and where answers take longer, too, unless callers ask again at
+ * once: for them a processor that does not fall asleep is the better half of what can be won.
  *
  * Many in flight: its owner may want a pause between two turns, in which more to do gathers.
  */

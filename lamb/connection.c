@@ -315,8 +315,8 @@ void connection_new(struct gateway *gateway, int fd)
 	    event_new(gateway->lamb->base, fd, EV_WRITE, on_writable, connection);
 	if (!connection->buffer || !connection->readable || !connection->writable)
 		fatal("out of memory for a connection");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* not on unix sockets */
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+	if (!setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one)) /* not on unix sockets */
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
 	connection->moved = connection_now();
 	connection->next = gateway->connections;
 	if (connection->next)

@@ -23,7 +23,6 @@ struct event_base;
 struct exclusion;
 struct fault;
 struct gateway;
-struct handle;
 struct members;
 struct op;
 struct pool;
@@ -55,8 +54,8 @@ struct request {
 	struct sd_rsp rsp;   /* rsp.data_length bytes of `reply` follow it */
 	uint8_t *data;       /* the payload, req.data_length bytes, or NULL */
 	uint8_t *reply;      /* owned */
-	void *state;    /* owned by the operation, freed with the request */
-	size_t charged; /* bytes held in the connection's account */
+	void *state;         /* owned by the operation, freed with the request */
+	size_t charged;      /* bytes held in the connection's account */
 	enum order_class order_class;
 	bool ordered;   /* has entered the order and must leave it */
 	bool data_lent; /* data lies in the receive buffer: only valid while begin() runs */

@@ -17,7 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct handle;
 struct shared;
 struct store;
 

@@ -19,9 +19,10 @@
 #define KEEPALIVE_INTERVAL 5
 #define KEEPALIVE_COUNT 3
 
-/* Bytes that wait to be sent.  A longer queue, which the kernel would make of it, falls out of the
- * processor's cache before it is read; on a local network this one is long enough. */
-#define SEND_BUFFER (512 * 1024)
+/* Bytes that wait to be sent to a daemon on this host.  A longer queue, which the kernel would make
+ * of it, falls out of the processor's cache before it is read; on a way through a network it has to
+ * be as long as that is. */
+#define LOCAL_SEND_BUFFER (512 * 1024)
 
 struct dial {
 	int fd;    /* -1: there is none */
@@ -31,16 +32,41 @@ struct dial {
 	void *arg;
 };
 
+struct ends {
+	struct sockaddr_storage here, there;
+};
+
+static bool find_ends(int fd, struct ends *e)
+{
+	socklen_t here = sizeof e->here, there = sizeof e->there;
+
+	memset(e, 0, sizeof *e);
+	return !getsockname(fd, (struct sockaddr *)&e->here, &here) &&
+	       !getpeername(fd, (struct sockaddr *)&e->there, &there) &&
+	       e->here.ss_family != AF_UNIX && e->here.ss_family == e->there.ss_family;
+}
+
 /* Connecting to a local port that nobody listens on may reach ourselves. */
 static bool reached_ourselves(int fd)
 {
-	struct sockaddr_storage here, there;
-	socklen_t here_size = sizeof here, there_size = sizeof there;
+	struct ends e;
 
-	return !getsockname(fd, (struct sockaddr *)&here, &here_size) &&
-	       !getpeername(fd, (struct sockaddr *)&there, &there_size) &&
-	       here.ss_family != AF_UNIX && here_size == there_size &&
-	       !memcmp(&here, &there, here_size);
+	return find_ends(fd, &e) && !memcmp(&e.here, &e.there, sizeof e.here);
+}
+
+static bool is_local(int fd)
+{
+	struct sockaddr_in *here, *there;
+	struct ends e;
+
+	if (!find_ends(fd, &e))
+		return false;
+	if (e.here.ss_family == AF_INET6)
+		return !memcmp(&((struct sockaddr_in6 *)&e.here)->sin6_addr,
+		    &((struct sockaddr_in6 *)&e.there)->sin6_addr, sizeof(struct in6_addr));
+	here = (struct sockaddr_in *)&e.here;
+	there = (struct sockaddr_in *)&e.there;
+	return here->sin_addr.s_addr == there->sin_addr.s_addr;
 }
 
 static int outcome(int fd)
@@ -66,8 +92,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	if (error == -EINPROGRESS)
 		error = what & EV_TIMEOUT ? -ETIMEDOUT : outcome(d->fd);
 	if (!error) {
+		const int buffer = LOCAL_SEND_BUFFER;
 		int connected = d->fd;
 
+		if (is_local(connected))
+			setsockopt(connected, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
 		d->fd = -1;
 		dial_cancel(d);
 		done(connected, done_arg);
@@ -83,7 +112,6 @@ static void set_options(int fd)
 		int level, option, value;
 	} options[] = {
 	    {IPPROTO_TCP, TCP_NODELAY, 1},
-	    {SOL_SOCKET, SO_SNDBUF, SEND_BUFFER},
 	    {SOL_SOCKET, SO_KEEPALIVE, 1},
 	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE},
 	    {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},

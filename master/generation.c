@@ -62,6 +62,8 @@ static void give_connection(struct generation *g, int fd)
 	past_name(name, g->volume->number, g->number, g->nr_kept);
 	g->kept[g->nr_kept++] = kept;
 	notify_keep(name, kept);
+	if (g->is_ready)
+		state_save_volume(g->volume); /* else READY is what saves them */
 	send_daemon(g->process.chan, g->volume->number, g->number, &payload, g->target.text,
 	    strlen(g->target.text), &fd);
 }
@@ -87,13 +89,23 @@ static void on_dialled(int fd, void *arg)
 		tell_no_connection(g, fd, strerror(-fd));
 }
 
+/* What is being dialled will be a connection, too. */
+static bool has_room(const struct generation *g)
+{
+	uint32_t count = g->serial;
+
+	for (unsigned i = 0; i < GENERATION_DIALS_MAX; i++)
+		count += g->dials[i].dial != NULL;
+	return count < CONNECTIONS_MAX;
+}
+
 static void dial_one(struct generation *g)
 {
 	struct generation_dial *d = g->dials;
 
 	while (d < g->dials + GENERATION_DIALS_MAX && d->dial)
 		d++;
-	if (d < g->dials + GENERATION_DIALS_MAX && g->serial < CONNECTIONS_MAX) {
+	if (d < g->dials + GENERATION_DIALS_MAX && has_room(g)) {
 		d->generation = g;
 		d->dial = dial_start(master_of(g)->base, &g->target,
 		    master_of(g)->conf->timeout * 1000, on_dialled, d);

@@ -13,6 +13,11 @@ static void on_proof(struct vdi_proof *proof)
 	struct admission *a = proof->owner;
 
 	a->proving = false;
+	if (a->doubtful) {
+		a->doubtful = false;
+		admission_add(a, proof->connection);
+		return;
+	}
 	if (proof->verdict == VDI_OTHER) {
 		a->failed(a->arg, proof->word, proof->why);
 		return;
@@ -23,8 +28,6 @@ static void on_proof(struct vdi_proof *proof)
 		log_warning("volume %s: connection %u to the daemon stays unused: %s",
 		    a->vdi->shown, proof->connection, proof->why);
 	prove_next(a);
-	if (!a->proving)
-		a->quiet(a->arg);
 }
 
 static void prove_next(struct admission *a)
@@ -53,10 +56,6 @@ void admission_add(struct admission *a, unsigned connection)
 void admission_open(struct admission *a, bool open)
 {
 	a->open = open;
+	a->doubtful = a->doubtful || (!open && a->proving);
 	prove_next(a);
-}
-
-bool admission_is_quiet(const struct admission *a)
-{
-	return !a->proving;
 }

@@ -17,13 +17,12 @@ struct admission {
 	/* A connection leads to somebody else's VDI or cluster: whoever misled one may have misled
 	 * the others. */
 	void (*failed)(void *arg, enum exit_word word, const char *why);
-	/* It has become quiet. */
-	void (*quiet)(void *arg);
 	void *arg;
 	/* ---- its own; zero in the beginning ---- */
 	bool open;         /* it is known where connections should lead */
 	uint64_t unproved; /* connections, a bit each */
 	bool proving;
+	bool doubtful; /* it was closed since that began: it says nothing */
 	struct vdi_proof proof;
 };
 
@@ -32,10 +31,7 @@ struct admission {
 void admission_add(struct admission *a, unsigned connection);
 
 /* It is known where connections should lead: those that wait are proved.  False: until further
- * notice it is not; what is under way goes on. */
+ * notice it is not; what is under way is done again then. */
 void admission_open(struct admission *a, bool open);
-
-/* Is no proof under way? */
-bool admission_is_quiet(const struct admission *a);
 
 #endif

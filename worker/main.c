@@ -37,7 +37,10 @@
 #include <time.h>
 
 #define DATA_CONNECTIONS 2
-#define DATA_CONNECTIONS_MORE 10 /* to a daemon that is slow while much is in flight */
+/* To a daemon that is slow while much is in flight.  Each may occupy one of its 32 threads for the
+ * network while its worker does not read: more would win little, and make three stopped workers
+ * two. */
+#define DATA_CONNECTIONS_MORE 10
 #define RETRY_PAUSE 500  /* milliseconds until what the cluster could not do is asked again */
 #define LAST_WORDS 1000  /* milliseconds that they may take */
 #define SETTLE_FIRST 100 /* milliseconds that what is unsettled holds up the beginning */
@@ -59,10 +62,11 @@ struct worker {
 	struct chan *master;
 	struct chan *front; /* the volume's data socket */
 	struct sheep *sheep;
-	struct pace pace; /* the daemon's */
-	bool widened;     /* it was slow: there are more connections */
-	bool witnessed;   /* the witness is there */
-	bool connected;   /* the control connection is there */
+	struct pace pace;  /* the daemon's */
+	bool widened;      /* it was slow: there are more connections */
+	bool refused_more; /* ... or it did not take them all */
+	bool witnessed;    /* the witness is there */
+	bool connected;    /* the control connection is there */
 	bool begun;
 	bool ready;
 	bool draining;
@@ -573,7 +577,9 @@ static void no_connection(struct worker *w, const char *why)
 {
 	char sentence[SENTENCE_MAX];
 
-	log_warning("the daemon takes no further connection: %s", why);
+	if (!w->refused_more)
+		log_warning("the daemon takes no further connection: %s", why);
+	w->refused_more = true;
 	if (w->connected || w->draining)
 		return;
 	snprintf(sentence, sizeof sentence, "the daemon takes no second connection: %s", why);
@@ -795,16 +801,18 @@ static unsigned in_flight(void *arg)
 	return w->serve && w->ready ? sheep_in_flight(w->sheep) : 0;
 }
 
-/* More connections are for the rest of this generation: more than that nobody gains by fewer. */
+/* More connections stay for the rest of this generation. */
 static uint64_t pause_now(void *arg)
 {
 	struct worker *w = arg;
+	struct pace_sight sight;
 	uint64_t pause;
 
 	if (!w->ready || w->draining || w->kind != KIND_VOLUME || w->what.purpose != PURPOSE_ATTACH)
 		return 0;
-	pause =
-	    pace_look(&w->pace, loop_now(), sheep_in_flight(w->sheep), sheep_answered(w->sheep));
+	sight = (struct pace_sight){
+	    loop_now(), sheep_in_flight(w->sheep), sheep_answered(w->sheep), sheep_moved(w->sheep)};
+	pause = pace_look(&w->pace, &sight);
 	if (!w->widened && pace_is_slow(&w->pace)) {
 		w->widened = true;
 		log_debug("the daemon is slow: %d more connections", DATA_CONNECTIONS_MORE);

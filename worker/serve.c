@@ -260,11 +260,10 @@ static void request_cut(struct serve *s, struct request *q)
 
 /* ---- a snapshot ---- */
 
-/* Every write that was begun is finished, and nothing looks at the vid that is about to change. */
+/* Every write that was begun is finished. */
 static bool is_paused(const struct serve *s)
 {
-	return s->pausing && !s->writes && admission_is_quiet(&s->admission) &&
-	       piece_is_sure(s->pieces);
+	return s->pausing && !s->writes && piece_is_sure(s->pieces);
 }
 
 /* The cache is flushed first: later flushes are the successor's (P 9). */
@@ -527,11 +526,6 @@ static void on_failed(void *arg, enum exit_word word, const char *why)
 	end(arg, word, "%s", why);
 }
 
-static void on_quiet(void *arg)
-{
-	turn(arg);
-}
-
 static void on_admission_failed(void *arg, enum exit_word word, const char *why)
 {
 	struct serve *s = arg;
@@ -714,6 +708,7 @@ void serve_drain(struct serve *s)
 	if (s->draining || s->state == OVER || s->state == RELEASING)
 		return;
 	s->draining = true;
+	admission_open(&s->admission, false);
 	if (s->deletion)
 		deletion_stop(s->deletion);
 	if (s->state == SERVING)
@@ -727,6 +722,7 @@ void serve_hand_over(struct serve *s)
 	if (s->draining || s->state == OVER || s->state == RELEASING)
 		return;
 	s->draining = s->handing_over = true;
+	admission_open(&s->admission, false);
 	if (s->deletion)
 		deletion_stop(s->deletion);
 	if (s->state == SERVING)
@@ -757,11 +753,8 @@ struct serve *serve_open(const struct serve_volume *volume, struct daemon *daemo
 	s->slots = volume->slots;
 	s->object_cache = volume->object_cache;
 	STAILQ_INIT(&s->held);
-	s->admission = (struct admission){.vdi = &s->vdi,
-	    .daemon = daemon,
-	    .failed = on_admission_failed,
-	    .quiet = on_quiet,
-	    .arg = s};
+	s->admission = (struct admission){
+	    .vdi = &s->vdi, .daemon = daemon, .failed = on_admission_failed, .arg = s};
 	s->compare = (struct compare){.vdi = &s->vdi,
 	    .wanted = on_compare_wanted,
 	    .compared = on_compared,

@@ -72,7 +72,7 @@ struct sheep {
 	uint32_t nr_slots;
 	uint32_t free_slot;
 	unsigned peak;
-	uint64_t answered; /* ever */
+	uint64_t answered, moved; /* calls, bytes, ever */
 };
 
 static struct load *load_of(struct sheep *s, unsigned number)
@@ -151,6 +151,11 @@ static bool is_io(const struct call *call)
 	return call->req.opcode <= SD_OP_DISCARD_OBJ;
 }
 
+static bool is_waited_for(const struct call *call)
+{
+	return call->lane != LANE_WITNESS && call->lane != LANE_NEW;
+}
+
 static void on_answered(void *arg, unsigned number, struct call *call)
 {
 	struct sheep *s = arg;
@@ -159,9 +164,10 @@ static void on_answered(void *arg, unsigned number, struct call *call)
 	slot_free(s, slot_index(call->id));
 	load->bytes -= call->send_size + call->receive_size;
 	load->calls--;
-	if (number != WITNESS)
+	if (is_waited_for(call))
 		s->daemon.in_flight--;
 	s->answered++;
+	s->moved += call->send_size + call->receive_size;
 	if (is_io(call))
 		s->io_ended = connection_now();
 	if (call->rsp.epoch > s->epoch && s->calls->epoch) {
@@ -237,7 +243,7 @@ static void on_submit(struct daemon *d, struct call *call)
 	    (uint32_t)(req->flags & SD_FLAG_WRITE ? call->send_size : call->receive_size);
 	load->bytes += call->send_size + call->receive_size;
 	load->calls++;
-	if (load != &s->witness && ++s->daemon.in_flight > s->peak)
+	if (is_waited_for(call) && ++s->daemon.in_flight > s->peak)
 		s->peak = s->daemon.in_flight;
 	connection_queue(load->connection, call);
 	if (!s->flush_due) {
@@ -463,6 +469,11 @@ unsigned sheep_in_flight(const struct sheep *s)
 uint64_t sheep_answered(const struct sheep *s)
 {
 	return s->answered;
+}
+
+uint64_t sheep_moved(const struct sheep *s)
+{
+	return s->moved;
 }
 
 unsigned sheep_in_flight_peak(const struct sheep *s)

@@ -58,7 +58,9 @@ struct call {
 };
 
 struct daemon {
-	unsigned in_flight; /* calls that were submitted and have not completed; for reading */
+	/* calls that were submitted and have not completed, but for those on LANE_NEW, whose
+	 * outcome nobody has to wait for; for reading */
+	unsigned in_flight;
 	void (*submit)(struct daemon *d, struct call *call);
 	/* Connection n has proved where it leads (rule 6): LANE_DATA may use it. */
 	void (*admit)(struct daemon *d, unsigned connection);
@@ -133,9 +135,11 @@ void sheep_watch(struct sheep *s, enum sheep_patience patience);
  * s as long as that lasts. */
 void sheep_watch_io(struct sheep *s, unsigned milliseconds);
 
-/* Calls in flight, those that were ever answered, and the most that were in flight at once. */
+/* Calls in flight as above, those that were ever answered and the bytes of
+ * their payload, and the most that were in flight at once. */
 unsigned sheep_in_flight(const struct sheep *s);
 uint64_t sheep_answered(const struct sheep *s);
+uint64_t sheep_moved(const struct sheep *s);
 unsigned sheep_in_flight_peak(const struct sheep *s);
 
 /* Closes all connections; calls in flight are forgotten, not completed. NULL is fine. */

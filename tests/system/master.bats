@@ -63,14 +63,43 @@ load_was_well() {
 	grep 'sheepfs was restarted' "$mnt/status/failovers"
 	same 2 "$(ls "$mnt/volume" | wc -l)"
 	wait_until 10 all_settled one
-	# what is kept does not grow: the tree, the state, and for a volume its device and its connections
+	# what is kept does not grow: the tree, the state, and for a volume its device and its connections, ten more where it was slow
 	sleep 1
-	[ "$(ls "/proc/$sheepfs_pid/fd" | wc -l)" -le $((fds + 8)) ]
+	[ "$(ls "/proc/$sheepfs_pid/fd" | wc -l)" -le $((fds + 8 + 20)) ]
 	detach one
 	detach two
 	kill_master
 	same 0 "$(ls "$mnt/volume" | wc -l)"
 	grep -E 'started [0-9]+ with 2 descriptors' "$T/kept.out"
+	stop_is_the_end
+}
+
+# state_names N: the living generation, with so many connections
+state_names() {
+	local fd
+	for fd in "/proc/$sheepfs_pid/fd"/*; do
+		if [[ $(readlink "$fd") == *memfd:sheepfs-state* ]]; then
+			grep -aqE "^past 1 [0-9]+ .* $1\$" "$fd" && return
+		fi
+	done
+	return 1
+}
+
+@test "connections that a slow daemon was given later are handed on with the first ones" {
+	start_kept "$here"
+	attached one 64M
+	state_names 4
+	fault a delay=write:10 delay=read:10
+	start_rounds one 24M --ioengine=libaio --direct=1 --iodepth=32
+	wait_until 30 state_names 14
+	kill_master
+	wait_until 10 went_on one 1
+	grep 'generation 1 is settled' "$sheepfs_log"
+	run ! grep 'was not handed on' "$sheepfs_log"
+	fault a
+	stop_rounds "$client" "$client_out"
+	never_failed
+	detach one
 	stop_is_the_end
 }
 

@@ -125,7 +125,7 @@ has_connections() {
 	wait_until 5 has_connections one 4
 	dd if=/dev/urandom of="$mnt/volume/one" bs=1M count=64 oflag=direct conv=notrunc status=none
 	# slow, but few at a time
-	fault lamb delay=read:3 delay=write:3
+	fault lamb delay=read:10 delay=write:10
 	dd if="$(volume one)" of=/dev/null bs=64k count=100 iflag=direct status=none
 	has_connections one 4
 	timeout 50 fio --name=deep --filename="$(volume one)" --rw=randwrite --bs=4k --ioengine=libaio --direct=1 \

@@ -61,8 +61,9 @@ defined() {
 	[ "$(of TimeoutStopSec)" -gt $(($(defined master/conf.c DEFAULT_TIMEOUT) +
 		($(defined master/stop.c EXTRA) + $(defined master/stop.c HURRY) + $(defined master/stop.c LAST_LIMIT)) / 1000)) ]
 	[ "$(of TimeoutStartSec)" -gt $(($(defined master/conf.c DEFAULT_TIMEOUT) + $(defined master/lamb.c START_LIMIT) / 1000)) ]
-	# 200 volumes, each with its FUSE device and 14 connections
-	[ "$(of FileDescriptorStoreMax)" -ge $((2 * 200 * 15 + 2)) ]
+	# 200 volumes, each with its FUSE device, a witness, one connection for names, and those for data
+	[ "$(of FileDescriptorStoreMax)" -ge $((2 * 200 * (3 + $(defined worker/main.c DATA_CONNECTIONS) +
+		$(defined worker/main.c DATA_CONNECTIONS_MORE)) + 2)) ]
 	[ "$(of LimitNOFILE)" -gt "$(of FileDescriptorStoreMax)" ]
 }
 

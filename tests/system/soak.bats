@@ -301,7 +301,8 @@ begin() {
 	order config/page_cache 1
 	attached two 64M object_size=1M
 	order config/page_cache 0
-	master_descriptors=$(descriptors "$sheepfs_pid")
+	# a slow daemon gets ten more connections of each volume
+	master_descriptors=$(($(descriptors "$sheepfs_pid") + 20))
 	front_descriptors=$(descriptors "$(front_pid)")
 	next_front=0 snapshots=0 asking=()
 	declare -gA longest_loss=([killed]=3000 [ended]=3000 [closed]=3000 [stopped]=9000 [unheard]=6000 [unreachable]=6000)

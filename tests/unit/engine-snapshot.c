@@ -106,8 +106,8 @@ static void writes_wait(void **state)
 	world_close(w);
 }
 
-/* A connection that comes meanwhile is proved afterwards, against the successor; one that is being
- * proved is waited for. */
+/* A connection that comes meanwhile is proved afterwards, against the successor; one that is just
+ * being proved is not waited for, and proved once more. */
 static void connections_wait(void **state)
 {
 	for (unsigned steps = 0; steps < 8; steps++) {

@@ -218,7 +218,7 @@ static void on_submit(struct daemon *d, struct call *call)
 		sim->calls = realloc(sim->calls, sim->room * sizeof(struct sim_call *));
 	}
 	sim->calls[sim->in_flight++] = c;
-	sim->daemon.in_flight++;
+	sim->daemon.in_flight += call->lane != LANE_NEW;
 	sim->submitted++;
 	if (sim->in_flight > sim->peak)
 		sim->peak = sim->in_flight;
@@ -508,12 +508,17 @@ static void take_note(struct sim *sim, const struct sim_call *c)
 			sim->indexed[idx + k] = ++sim->clock;
 }
 
+static bool is_waited_for(const struct sim_call *c)
+{
+	return !c->orphan && c->call->lane != LANE_NEW;
+}
+
 static void take_out(struct sim *sim, unsigned n)
 {
 	sim->calls[n] = sim->calls[--sim->in_flight];
 	sim->daemon.in_flight = 0;
 	for (unsigned i = 0; i < sim->in_flight; i++)
-		sim->daemon.in_flight += !sim->calls[i]->orphan;
+		sim->daemon.in_flight += is_waited_for(sim->calls[i]);
 }
 
 static void orphan_free(struct sim_call *c)
@@ -576,7 +581,10 @@ bool sim_step(struct sim *sim)
 			answer(sim, n);
 		return true;
 	}
-	return sim->daemon.in_flight > 0; /* orphans take their time */
+	for (unsigned i = 0; i < sim->in_flight; i++)
+		if (!sim->calls[i]->orphan)
+			return true;
+	return false; /* orphans take their time */
 }
 
 void sim_run(struct sim *sim)
