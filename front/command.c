@@ -416,6 +416,17 @@ static int parse_seconds(const char *text, size_t size, struct msg_command *c, c
 	return 0;
 }
 
+/* As one line: the example, and what it does. */
+static void say_usage(enum verb verb, char *sentence)
+{
+	const char *usage = command_usage(verb), *more = strchr(usage, '\n') + 1;
+
+	snprintf(sentence, SENTENCE_MAX, "nothing was written; %.*s%s%s", (int)(more - 1 - usage),
+	    usage, *more ? ". " : "", more);
+	for (char *line; (line = strchr(sentence, '\n'));)
+		*line = line[1] ? ' ' : 0;
+}
+
 int command_parse(
     enum verb verb, const char *text, size_t size, struct msg_command *c, char *sentence)
 {
@@ -423,8 +434,7 @@ int command_parse(
 
 	*c = (struct msg_command){.verb = verb};
 	if (!size) {
-		snprintf(sentence, SENTENCE_MAX, "nothing was written; %s", command_usage(verb));
-		sentence[strcspn(sentence, "\n")] = 0;
+		say_usage(verb, sentence);
 		return -EINVAL;
 	}
 	if (memchr(text, 0, size))

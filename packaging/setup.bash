@@ -11,7 +11,7 @@ setup_build_packages=(build-essential autoconf automake pkg-config libfuse3-dev 
 setup_demo_packages=(e2fsprogs mount fuse3 procps)
 # what the tests use besides
 setup_test_packages=(libcmocka-dev bats fio e2fsprogs mount fuse3 strace iproute2 procps util-linux
-	qemu-system-x86 qemu-utils attr xxd kmod cpio busybox-static ncat less mandoc systemd)
+	qemu-system-x86 qemu-utils attr xxd kmod cpio busybox-static ncat less mandoc systemd tzdata)
 
 setup_say() {
 	printf '\033[1m==\033[0m %s\n' "$*"

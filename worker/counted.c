@@ -32,12 +32,13 @@ static bool same(const struct entry *e, const struct sd_inode_header *h)
 	       e->snap_ctime == h->snap_ctime && e->size == h->vdi_size;
 }
 
-bool counted_find(
-    struct counted *c, const struct sd_inode_header *h, uint64_t *own, uint64_t *shared)
+bool counted_find(struct counted *c, const struct sd_inode_header *h, uint64_t now, uint64_t *own,
+    uint64_t *shared)
 {
 	const struct entry *e = place(c, h);
 
-	if (!h->snap_ctime || !same(e, h) || e->when - e->seen < COUNTED_REST)
+	if (!h->snap_ctime || !same(e, h) || e->when - e->seen < COUNTED_REST ||
+	    now - e->when >= COUNTED_LAST)
 		return false;
 	*own = e->own;
 	*shared = e->shared;

@@ -4,8 +4,9 @@
  * need not read them again.
  *
  * A snapshot is believed to be at rest REST after it was first seen: index writes that were under
- * way when it was taken may land in it for a moment (P 6.2).  Bounded memory; what falls out is
- * counted again.
+ * way when it was taken may land in it for a moment (P 6.2); and for LAST, since one that is being
+ * deleted is emptied before its name goes (P 3.6).  Bounded memory; what falls out is counted
+ * again.
  */
 #ifndef SHEEPFS_WORKER_COUNTED_H
 #define SHEEPFS_WORKER_COUNTED_H
@@ -15,15 +16,16 @@
 #include <stdbool.h>
 
 #define COUNTED_REST 10000 /* milliseconds */
+#define COUNTED_LAST 60000 /* milliseconds */
 
 struct counted;
 
 /* NULL when memory is short. */
 struct counted *counted_open(void);
 
-/* Are the numbers of this VDI known? */
-bool counted_find(
-    struct counted *c, const struct sd_inode_header *header, uint64_t *own, uint64_t *shared);
+/* Are the numbers of this VDI known, at `now` in milliseconds of the clock of counted_keep()? */
+bool counted_find(struct counted *c, const struct sd_inode_header *header, uint64_t now,
+    uint64_t *own, uint64_t *shared);
 
 /* They were counted, at `now` in milliseconds of any clock. Only snapshots are kept. */
 void counted_keep(struct counted *c, const struct sd_inode_header *header, uint64_t now,

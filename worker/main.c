@@ -37,9 +37,9 @@
 #include <time.h>
 
 #define DATA_CONNECTIONS 2
-/* To a daemon that is slow while much is in flight.  Each may occupy one of its 32 threads for the
- * network while its worker does not read: more would win little, and make three stopped workers
- * two. */
+/* To a daemon that is slow while much is in flight.  More win little; and each may hold one of its
+ * 32 threads for the network while this worker is stopped and does not read, until that is found
+ * (rule 11). */
 #define DATA_CONNECTIONS_MORE 10
 #define RETRY_PAUSE 500  /* milliseconds until what the cluster could not do is asked again */
 #define LAST_WORDS 1000  /* milliseconds that they may take */

@@ -161,7 +161,7 @@ static void on_first(struct call *call)
 	if (!went_well(u))
 		return;
 	if (!h->name[0] || u->header_only ||
-	    (u->counted && counted_find(u->counted, h, &u->own, &u->shared))) {
+	    (u->counted && counted_find(u->counted, h, u->now, &u->own, &u->shared))) {
 		u->done(u);
 		return;
 	}

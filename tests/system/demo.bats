@@ -34,7 +34,7 @@ teardown() {
 
 	run "$top/demo" --stop
 	[ "$status" = 0 ]
-	! grep "$T/demo" /proc/self/mountinfo
+	run ! grep "$T/demo" /proc/self/mountinfo
 
 	run "$top/demo" 3>&-
 	[ "$status" = 0 ]
@@ -44,7 +44,7 @@ teardown() {
 	run "$top/demo" --clean
 	[ "$status" = 0 ]
 	[ ! -e "$T/demo" ]
-	! grep "$T/demo" /proc/self/mountinfo
+	run ! grep "$T/demo" /proc/self/mountinfo
 }
 
 @test "the demo takes down what a killed sheepfs left" {
@@ -55,5 +55,5 @@ teardown() {
 	run "$top/demo" --clean
 	[ "$status" = 0 ]
 	[ ! -e "$T/demo" ]
-	! grep "$T/demo" /proc/self/mountinfo
+	run ! grep "$T/demo" /proc/self/mountinfo
 }

@@ -136,11 +136,11 @@ real_replicas_equal() {
 		END { exit differ || !n }'
 }
 
-# real_check VOLUME: dog finds nothing to mend
+# real_check [-s TAG] VOLUME: dog finds nothing to mend
 real_check() {
 	local said
-	said=$(real_dog vdi check "$1" </dev/null)
-	[[ $said != *[Ff]ix* && $said != *lost* && $said != *[Ff]ail* ]] || fail "dog vdi check $1: $said"
+	said=$(real_dog vdi check "$@" </dev/null)
+	[[ $said != *[Ff]ix* && $said != *lost* && $said != *[Ff]ail* ]] || fail "dog vdi check $*: $said"
 }
 
 # ---- their parts ----

@@ -69,10 +69,10 @@ snapshots_under_load() {
 	for n in 1 2 3; do
 		real_dog vdi read -s "s$n" disk 0 67108864 >"$T/raw"
 		cmp "$T/raw" "$(volume "disk@s$n")"
-		real_dog vdi check -s "s$n" disk
-		real_dog vdi check "clone$n"
+		real_check -s "s$n" disk
+		real_check "clone$n"
 	done
-	real_dog vdi check disk
+	real_check disk
 	# each was one snapshot, and the volume is the only working VDI of its name
 	same 3 "$(real_dog vdi list -r disk | grep -c ^s)"
 	same 1 "$(real_dog vdi list -r disk | grep -vc ^s)"
@@ -130,8 +130,8 @@ one_loop() {
 @test "the same on a real cluster" {
 	on_real_cluster
 	filesystem_under_load
-	real_dog vdi check disk
-	real_dog vdi check fsclone2
+	real_check disk
+	real_check fsclone2
 }
 
 @test "fio verify goes on while snapshots are taken" {

@@ -68,6 +68,11 @@ populate() {
 	order vdi/snapshot 'copy of-a-clone'
 }
 
+# else every one of them is UTC
+zones_are_known() {
+	[ "$(TZ=Asia/Kolkata date +%z)" = +0530 ] || fail "this machine has no time zones: tzdata"
+}
+
 @test "on a real cluster, in several time zones" {
 	local zone
 	real_need
@@ -89,6 +94,7 @@ populate() {
 	same 4 "$(grep -c '^ [0-9]' "$mnt/node/info")"
 	grep -P '^ [0-3]\t0\.0 MB\t0\.0 MB\t0\.0 MB\t  0%$' "$mnt/node/info"
 	grep -P "^   [0-3]   127.0.0.1:${REAL_PORTS[3]} +\t 0 " "$mnt/node/list"
+	zones_are_known
 	for zone in Asia/Kolkata America/New_York UTC+9; do
 		stop_sheepfs
 		export TZ=$zone
@@ -160,6 +166,7 @@ populate() {
 	start_sheepfs "$address"
 	populate
 	as_dog "$address"
+	zones_are_known
 	for zone in Asia/Kolkata America/New_York; do
 		stop_sheepfs
 		export TZ=$zone

@@ -200,7 +200,12 @@ static void test_knobs(void **state)
 		assert_int_equal(parse(VERB_PAGE_CACHE, refused[i], &c, sentence), -EINVAL);
 		assert_non_null(strstr(sentence, refused[i][0] ? "0 or 1" : "usage"));
 	}
-	assert_non_null(strstr(command_usage(VERB_OBJECT_CACHE), "1.0"));
+	assert_int_equal(parse(VERB_OBJECT_CACHE, "", &c, sentence), -EINVAL);
+	assert_string_equal(sentence, "nothing was written; usage: echo 1 > config/object_cache, "
+				      "or 0. Asks the daemon to cache "
+				      "the objects of volumes that are attached from then on (1), "
+				      "or not (0). Daemons from 1.0 "
+				      "on have no object cache: there it is without effect.");
 }
 
 static void test_mount(void **state)
