@@ -86,19 +86,23 @@ state_names() {
 }
 
 @test "connections that a slow daemon was given later are handed on with the first ones" {
+	local writer
 	[ "${SHEEPFS_VARIANT:-plain}" = plain ] || skip "sanitizers are too slow to keep a slow daemon busy"
 	start_kept "$here"
 	attached one 64M
 	state_names 4
 	fault a delay=write:10 delay=read:10
-	start_rounds one 24M --ioengine=libaio --direct=1 --iodepth=32
+	client fio --name=deep --filename="$(volume one)" --rw=randwrite --bs=4k --ioengine=libaio --direct=1 --iodepth=32 \
+		--size=48M --verify=crc32c --verify_fatal=1 --verify_state_save=0
+	writer=$client
 	wait_until 30 state_names 14
 	kill_master
 	wait_until 10 went_on one 1
 	grep 'generation 1 is settled' "$sheepfs_log"
 	run ! grep 'was not handed on' "$sheepfs_log"
 	fault a
-	stop_rounds "$client" "$client_out"
+	wait_until 60 gone "$writer"
+	wait "$writer"
 	never_failed
 	detach one
 	stop_is_the_end
