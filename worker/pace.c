@@ -11,8 +11,8 @@
 #define MILLISECOND 1000000U      /* nanoseconds */
 #define DEEP 8                    /* requests in flight that are many */
 #define WINDOW (10 * MILLISECOND) /* of one measurement, at least */
-#define STALE (100 * MILLISECOND)
-#define SHARE 8 /* a pause is this part of the time of an answer */
+#define STALE (100 * MILLISECOND) /* since the last look */
+#define SHARE 8                   /* a pause is this part of the time of an answer */
 #define PAUSE_MIN (50 * MICROSECOND)
 #define PAUSE_MAX (150 * MICROSECOND)
 #define TOGETHER 2               /* answers that come in a pause, or it is none */

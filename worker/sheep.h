@@ -135,8 +135,8 @@ void sheep_watch(struct sheep *s, enum sheep_patience patience);
  * s as long as that lasts. */
 void sheep_watch_io(struct sheep *s, unsigned milliseconds);
 
-/* Calls in flight as above, those that were ever answered and the bytes of
- * their payload, and the most that were in flight at once. */
+/* Calls in flight as above, those that were ever answered and the bytes of their payload, and the
+ * most that were in flight at once. */
 unsigned sheep_in_flight(const struct sheep *s);
 uint64_t sheep_answered(const struct sheep *s);
 uint64_t sheep_moved(const struct sheep *s);

@@ -446,6 +446,17 @@ children() {
 	:
 }
 
+# own_descriptors VOLUME...: the master's, without the duplicates of these volumes' connections: how many those are depends on
+# how slow their daemon is
+own_descriptors() {
+	local n volume
+	n=$(find "/proc/$sheepfs_pid/fd" -type l | wc -l)
+	for volume in "$@"; do
+		n=$((n - $(find "/proc/$(worker_pid "$volume")/fd" -lname 'socket:*' | wc -l)))
+	done
+	echo "$n"
+}
+
 front_pid() {
 	children sheepfs-front
 }

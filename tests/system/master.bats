@@ -53,7 +53,7 @@ load_was_well() {
 	local n fds
 	start_kept "$here"
 	load_begins
-	fds=$(ls "/proc/$sheepfs_pid/fd" | wc -l)
+	fds=$(own_descriptors one two)
 	for ((n = 0; n < 20; n++)); do
 		sleep "0.$((RANDOM % 8 + 1))"
 		kill_master
@@ -63,9 +63,9 @@ load_was_well() {
 	grep 'sheepfs was restarted' "$mnt/status/failovers"
 	same 2 "$(ls "$mnt/volume" | wc -l)"
 	wait_until 10 all_settled one
-	# what is kept does not grow: the tree, the state, and for a volume its device and its connections, ten more where it was slow
+	# what is kept does not grow: the tree, the state, and for a volume its device and its connections
 	sleep 1
-	[ "$(ls "/proc/$sheepfs_pid/fd" | wc -l)" -le $((fds + 8 + 20)) ]
+	[ "$(own_descriptors one two)" -le $((fds + 8)) ]
 	detach one
 	detach two
 	kill_master
