@@ -103,7 +103,7 @@ __attribute__((format(printf, 3, 4))) static void order_answer(
 	va_end(ap);
 	order_free(o);
 	if (c)
-		command_answer(c, error, "%s", sentence);
+		command_answer(c, error == -EINPROGRESS ? -EIO : error, "%s", sentence);
 	else
 		done(error && unsure ? -EINPROGRESS : error, sentence, arg);
 }
@@ -140,7 +140,9 @@ static void order_send(struct order *o)
 		    .shift = command->shift,
 		    .snap_id = command->name.snap_id,
 		    .copies = command->copies,
-		    .policy = command->policy};
+		    .policy = command->policy,
+		    .again = command->again,
+		    .vid = command->vid};
 
 		memcpy(payload.name, command->name.name, sizeof payload.name);
 		memcpy(payload.tag, command->name.tag, sizeof payload.tag);
@@ -155,6 +157,12 @@ static void order_send(struct order *o)
 
 		send_learn(chan, 0, 0, &payload, NULL, 0, NULL);
 	}
+}
+
+/* It may have been done: a worker had looked, and was told to do it. */
+static bool is_begun(const struct order *o)
+{
+	return o->command && command_is_change(o->command) && o->command->again;
 }
 
 /* Nobody did it in time: either there is no daemon, or our worker is stuck. */
@@ -178,9 +186,9 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	trial_describe(c->trial, targets, sizeof targets);
-	order_answer(o, -ETIMEDOUT,
-	    "no daemon served within %u s (--timeout); nothing was changed: %s",
-	    c->master->conf->timeout, targets);
+	order_answer(o, -ETIMEDOUT, "no daemon served within %u s (--timeout); %s: %s",
+	    c->master->conf->timeout,
+	    is_begun(o) ? "vdi/list shows what was done before" : "nothing was changed", targets);
 }
 
 /* ---- the targets ---- */
@@ -253,11 +261,21 @@ static void judge_ready(struct cluster *c, bool waiting)
 	process_kill(&c->process, c->refused);
 }
 
-/* Asking again changes nothing: a table, or the release of a lock that is ours. */
+/* Asking again changes nothing, or whoever is asked looks first. */
 static bool may_repeat(const struct order *o)
 {
-	return o->tries <= o->cluster->trial->list.count &&
-	       (!o->command || command_is_table(o->command));
+	return o->tries <= o->cluster->trial->list.count + 1;
+}
+
+static bool is_change(const struct order *o)
+{
+	return o->command && command_is_change(o->command);
+}
+
+/* We are replaced: the kernel asks the next sheepfs for every command that was not answered. */
+static bool is_for_successor(const struct order *o)
+{
+	return o->command && o->cluster->master->handover;
 }
 
 /* A worker that loses its daemon says so of every order, and ends: then the next one is asked. */
@@ -266,13 +284,31 @@ static void take_answer(struct order *o, const struct msg *m)
 	const char *sentence = (const char *)m->tail;
 	int error = m->body.answered.error;
 
+	if (error == -ESHUTDOWN && is_for_successor(o)) {
+		o->sent = false;
+		return;
+	}
 	o->unsure = o->unsure || error == -EINPROGRESS;
-	if ((error == -EIO || error == -EINPROGRESS) && may_repeat(o))
+	if ((error == -EINPROGRESS || (error == -EIO && !is_change(o))) && may_repeat(o))
 		o->failed = strdup(sentence);
 	if (o->failed)
 		restart_limit(o, FAILED_WAIT);
 	else
 		order_answer(o, error, "%s", sentence);
+}
+
+/* Whoever goes on after its death, or ours, has to know. */
+static void take_looked(struct order *o, const struct msg *m)
+{
+	const struct msg_change change = {.number = o->number};
+	struct cluster *c = o->cluster;
+
+	if (!is_change(o)) {
+		process_kill(&c->process, "it looked for what nobody asked for");
+		return;
+	}
+	command_record(o->command, m->body.looked.vid);
+	send_change(c->process.chan, 0, 0, &change, NULL, 0, NULL);
 }
 
 static void take_table(struct order *o, struct msg *m)
@@ -321,6 +357,11 @@ static void on_message(struct msg *m, void *arg)
 		if (o)
 			take_answer(o, m);
 		break;
+	case MSG_LOOKED:
+		o = find_order(c, m->body.looked.number);
+		if (o)
+			take_looked(o, m);
+		break;
 	case MSG_TABLE:
 		o = find_order(c, m->body.table.number);
 		if (o)
@@ -345,7 +386,7 @@ static void settle_sent_orders(struct cluster *c, const char *words)
 
 	TAILQ_FOREACH (o, &c->orders, link) {
 		o->unsure = o->unsure || (o->sent && !o->failed);
-		if (!o->sent || !may_repeat(o) || c->stopping)
+		if (!o->sent || !may_repeat(o) || (c->stopping && !is_for_successor(o)))
 			continue;
 		o->sent = false;
 		free(o->failed);
@@ -357,10 +398,9 @@ static void settle_sent_orders(struct cluster *c, const char *words)
 			if (o->sent)
 				break;
 		if (o)
-			order_answer(o, -EIO,
-			    "the cluster worker ended before it answered: %s; vdi/list shows what "
-			    "was done",
-			    words);
+			order_answer(o, -EIO, "the cluster worker ended before it answered: %s; %s",
+			    words,
+			    is_begun(o) ? "vdi/list shows what was done" : "nothing was changed");
 	} while (o);
 }
 

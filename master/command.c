@@ -134,6 +134,13 @@ static void take_up(struct command *c)
 	}
 }
 
+void command_record(struct command *c, uint32_t vid)
+{
+	c->again = true;
+	c->vid = vid;
+	state_save_rest(c->master);
+}
+
 bool command_none_runs(const struct master *m)
 {
 	const struct command *c;
@@ -249,6 +256,19 @@ static struct volume *snapshot_of(const struct command *c)
 	return c->verb == VERB_SNAPSHOT ? volume_find(c->master, &working) : NULL;
 }
 
+bool command_may_be_done(const struct command *c)
+{
+	switch (c->verb) {
+	case VERB_CREATE:
+	case VERB_CLONE:
+		return c->again;
+	case VERB_SNAPSHOT:
+		return c->again || (c->running && snapshot_of(c));
+	default:
+		return command_is_change(c) && (c->running || c->again);
+	}
+}
+
 /* Is it just going up or down? */
 static bool is_in_motion(struct volume *v)
 {
@@ -291,22 +311,12 @@ static void unmount(struct command *c)
 		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
 }
 
-/* Whether the cluster has done it nobody can say any more. */
-static void order(struct command *c)
-{
-	if (c->again)
-		command_answer(c, -EIO,
-		    "sheepfs was restarted before it was answered; vdi/list shows what was done");
-	else
-		cluster_order(c->master, c);
-}
-
 static void snapshot(struct command *c)
 {
 	struct volume *v = snapshot_of(c);
 
 	if (!v)
-		order(c);
+		cluster_order(c->master, c);
 	else if (v->state == VOLUME_READY)
 		snapshot_begin(v, c);
 	else
@@ -425,13 +435,11 @@ static void run(struct command *c)
 	case VERB_SNAPSHOT:
 		snapshot(c);
 		break;
-	case VERB_CREATE:
-	case VERB_CLONE:
-		order(c);
-		break;
 	case VERB_DELETE:
 		deletion_begin(m, c);
 		break;
+	case VERB_CREATE:
+	case VERB_CLONE:
 	case VERB_LIST:
 	case VERB_CLUSTER_INFO:
 	case VERB_NODE_LIST:

@@ -18,8 +18,8 @@ struct command {
 	uint64_t number; /* the kernel's; 0: our own, at the start */
 	enum verb verb;
 	bool running;     /* else it waits for another one on this name */
-	bool again;       /* an earlier master had begun it */
-	uint32_t vid;     /* of the VDI whose snapshot or end that was to be, then */
+	bool again;       /* an earlier master, or cluster worker, may have done it */
+	uint32_t vid;     /* of the VDI whose snapshot, clone or end that was to be, then */
 	uint64_t created; /* its create_time, of one that was to be deleted */
 	struct name name;
 	char shown[NAME_SHOWN_SIZE];
@@ -74,6 +74,13 @@ void command_run_waiting(struct master *m);
 
 /* sheepfs is about to end: answers all that have not begun. */
 void command_refuse_waiting(struct master *m);
+
+/* The cluster worker is about to do it, with this vid: should it die, or we, the next one looks
+ * first. */
+void command_record(struct command *c, uint32_t vid);
+
+/* Is it a change that may have been done, or half of it? */
+bool command_may_be_done(const struct command *c);
 
 /* None has begun and is not answered. */
 bool command_none_runs(const struct master *m);

@@ -81,9 +81,9 @@ uint32_t snapshot_vid_before(const struct command *c)
 	const struct volume *v;
 
 	memcpy(working.name, c->name.name, sizeof working.name);
-	v = c->verb == VERB_SNAPSHOT ? volume_find(c->master, &working) : NULL;
-	if (!v)
-		return 0;
+	v = volume_find(c->master, &working);
+	if (!v || !c->running)
+		return c->vid;
 	return v->snapshot && v->snapshot->command == c ? v->snapshot->vid : v->identity.vid;
 }
 

@@ -134,7 +134,7 @@ static void write_command(FILE *f, const struct command *c)
 
 	if (c->verb == VERB_DELETE)
 		deletion_before(c, &vid, &created);
-	else if (c->running)
+	else if (c->verb == VERB_SNAPSHOT)
 		vid = snapshot_vid_before(c);
 	put_command(f, c->number, vid, created);
 }
@@ -154,7 +154,7 @@ static void write_commands(FILE *f, const struct master *m)
 		fputc('\n', f);
 	}
 	TAILQ_FOREACH (c, &m->commands, link)
-		if (c->number && command_is_change(c) && (c->running || c->again))
+		if (c->number && command_may_be_done(c))
 			write_command(f, c);
 }
 

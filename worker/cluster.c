@@ -27,6 +27,7 @@ struct order {
 	struct cluster *cluster;
 	enum work work;
 	bool begun;
+	bool looked; /* it waits for cluster_change() */
 	struct order
 	    *sharing; /* the order, begun after this one came, whose table is given to both */
 	uint64_t number;
@@ -158,11 +159,22 @@ static void on_creation(struct creation *creation)
 	order_answer(creation->owner, creation->error, "%s", creation->sentence);
 }
 
+static void creation_looked(struct creation *creation)
+{
+	struct order *o = creation->owner;
+
+	o->looked = true;
+	o->cluster->calls->looked(o->cluster->arg, o->number, creation->base);
+}
+
 static void creation_order(struct order *o)
 {
 	struct creation *creation = &o->creation;
 
 	creation->daemon = o->cluster->daemon;
+	creation->again = o->asked.again;
+	creation->base = o->asked.vid;
+	creation->looked = creation_looked;
 	creation->done = on_creation;
 	creation->owner = o;
 	if (o->asked.verb == VERB_CLONE) {
@@ -185,6 +197,14 @@ static void on_snapshot(struct snapshot *snapshot)
 	order_answer(snapshot->owner, snapshot->error, "%s", snapshot->sentence);
 }
 
+static void snapshot_looked(struct snapshot *snapshot)
+{
+	struct order *o = snapshot->owner;
+
+	o->looked = true;
+	o->cluster->calls->looked(o->cluster->arg, o->number, snapshot->vid);
+}
+
 static void snapshot_order(struct order *o)
 {
 	struct snapshot *snapshot = &o->snapshot;
@@ -192,6 +212,8 @@ static void snapshot_order(struct order *o)
 	snapshot->daemon = o->cluster->daemon;
 	memcpy(snapshot->block.name, o->asked.name, SD_NAME_SIZE);
 	memcpy(snapshot->block.tag, o->asked.tag, SD_TAG_SIZE);
+	snapshot->again = o->asked.vid;
+	snapshot->looked = snapshot_looked;
 	snapshot->done = on_snapshot;
 	snapshot->owner = o;
 	snapshot_begin(snapshot);
@@ -369,6 +391,22 @@ void cluster_order(struct cluster *c, const struct msg_order *order)
 	cluster_turn(c);
 }
 
+void cluster_change(struct cluster *c, uint64_t number)
+{
+	struct order *o;
+
+	TAILQ_FOREACH (o, &c->orders, next)
+		if (o->number == number && o->looked)
+			break;
+	if (!o)
+		return; /* the daemon was lost meanwhile */
+	o->looked = false;
+	if (o->asked.verb == VERB_SNAPSHOT)
+		snapshot_change(&o->snapshot);
+	else
+		creation_change(&o->creation);
+}
+
 void cluster_release(struct cluster *c, const struct msg_release *release)
 {
 	struct order *o = order_new(c, WORK_RELEASE, release->number);
@@ -488,7 +526,9 @@ void cluster_drain(struct cluster *c)
 
 static void order_lost(struct order *o, const char *why)
 {
-	if (!o->begun || is_table(o) || o->work == WORK_MEMBERS) {
+	if (!o->begun && o->work == WORK_CHANGE) {
+		order_answer(o, -EINPROGRESS, "%s; nothing was changed", why);
+	} else if (!o->begun || is_table(o) || o->work == WORK_MEMBERS) {
 		order_answer(o, -EIO, "%s; nothing was changed", why);
 	} else if (o->work == WORK_RELEASE) {
 		order_answer(o, -EINPROGRESS, "whether vid %x is still locked is not known: %s",

@@ -4,9 +4,10 @@
  * cluster and not one attached volume.
  *
  * Owns the queue of orders.  One VDI operation is in flight at a time, one vdi/list and one of the
- * other tables, which is given to all who waited for it when it was begun; no operation is ever
- * repeated (rule 9).  Runs without process, socket or clock: the daemon and the outer world are
- * handed to it.
+ * other tables, which is given to all who waited for it when it was begun.  An operation looks
+ * whether it can be done, and whether an earlier worker has done it, tells that, and does it when
+ * that is recorded (rule 9).  Runs without process, socket or clock: the daemon and the outer world
+ * are handed to it.
  */
 #ifndef SHEEPFS_WORKER_CLUSTER_H
 #define SHEEPFS_WORKER_CLUSTER_H
@@ -21,6 +22,9 @@ struct cluster_calls {
 	void (*refused)(void *arg, int error, const char *sentence);
 	/* How an order ended: 0 or -errno, and a sentence for the one who gave it. */
 	void (*answer)(void *arg, uint64_t number, int error, const char *sentence);
+	/* Nothing stands in the way of this order: cluster_change() lets it change the cluster.
+	 * vid: what a later worker has to know of it, should this one die. */
+	void (*looked)(void *arg, uint64_t number, uint32_t vid);
 	/* How an order for a table ended well: fd is owned by the callee; others may share its
 	 * file, and its offset. */
 	void (*table)(void *arg, uint64_t number, int fd);
@@ -57,6 +61,9 @@ void cluster_node_failed(struct cluster *c, uint64_t number, const char *why);
  * attached here, and tables. */
 void cluster_order(struct cluster *c, const struct msg_order *order);
 
+/* What looked() told is recorded. */
+void cluster_change(struct cluster *c, uint64_t number);
+
 /* Releases the lock that somebody dead held on a vid. */
 void cluster_release(struct cluster *c, const struct msg_release *release);
 
@@ -66,7 +73,8 @@ void cluster_learn(struct cluster *c, uint64_t number);
 /* Finishes what is in flight, answers what was not begun with -ESHUTDOWN, then drained(). */
 void cluster_drain(struct cluster *c);
 
-/* The daemon is lost: answers every order, saying what is known of its outcome. */
+/* The daemon is lost: answers every order, saying what is known of its outcome; -EINPROGRESS where
+ * another daemon can tell, or do, more. */
 void cluster_lost(struct cluster *c, const char *why);
 
 /* NULL is fine. */

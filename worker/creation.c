@@ -38,42 +38,137 @@ static bool is_clone(const struct creation *c)
 	return c->source.name[0];
 }
 
-/* ---- NEW_VDI ---- */
+/* ---- what came of it ---- */
 
-static void on_new(struct call *call)
+static void was_not_created(struct creation *c, uint32_t result)
 {
-	struct creation *c = call->owner;
-	uint32_t result = call->rsp.result;
+	tell(c, sheep_errno(result), "was not created: %s (%s)", vdi_explain_new(result),
+	    sheep_result_name(result));
+	finish(c);
+}
+
+static void was_created(struct creation *c, uint32_t vid)
+{
 	char size[FORMAT_SIZE_MAX], object[FORMAT_SIZE_MAX], shown[VDI_SHOWN_SIZE];
 
 	vdi_show(&c->source, c->source_snap_id, shown);
 	format_size(c->like.vdi_size, size);
 	format_size(UINT64_C(1) << c->like.block_size_shift, object);
-	if (result == SD_RES_CLUSTER_ERROR || result == SD_RES_NETWORK_ERROR)
-		tell(c, sheep_errno(result),
-		    "may have been created or not, look at vdi/list before you try again: %s (%s)",
-		    vdi_explain_new(result), sheep_result_name(result));
-	else if (result != SD_RES_SUCCESS)
-		tell(c, sheep_errno(result), "was not created: %s (%s)", vdi_explain_new(result),
-		    sheep_result_name(result));
-	else if (is_clone(c))
+	if (is_clone(c))
 		tell(c, 0,
 		    "was created, a clone of snapshot %s: %s in objects of %s, vid %x; write its "
 		    "name to vdi/mount to attach it",
-		    shown, size, object, call->rsp.vdi.vdi_id);
+		    shown, size, object, vid);
 	else
 		tell(c, 0,
 		    "was created: %s in objects of %s, vid %x; write its name to vdi/mount to "
 		    "attach it",
-		    size, object, call->rsp.vdi.vdi_id);
+		    size, object, vid);
 	finish(c);
 }
 
-static void send_new(struct creation *c)
+/* ---- is there one of that name? ---- */
+
+/* Is it what was asked for?  Then it is ours: the name was free before NEW_VDI was sent. */
+static bool is_what_was_asked(const struct creation *c)
+{
+	const struct sd_inode_header *h = &c->header;
+
+	if (h->vdi_id != c->found || strncmp(h->name, c->block.name, sizeof h->name) ||
+	    h->snap_ctime || h->parent_vdi_id != c->base)
+		return false;
+	return is_clone(c) ||
+	       (h->vdi_size == c->size && (!c->shift || h->block_size_shift == c->shift) &&
+		   (!c->copies || (h->nr_copies == c->copies && h->copy_policy == c->policy)));
+}
+
+static void on_found(struct call *call)
+{
+	struct creation *c = call->owner;
+
+	if (call->rsp.result != SD_RES_SUCCESS) {
+		tell(c, -EIO,
+		    "may have been created, but vid %x cannot be read to prove it (%s); look at "
+		    "vdi/list",
+		    c->found, sheep_result_name(call->rsp.result));
+		finish(c);
+	} else if (is_what_was_asked(c)) {
+		c->like = c->header;
+		was_created(c, c->found);
+	} else {
+		was_not_created(c, SD_RES_VDI_EXIST);
+	}
+}
+
+static void on_name(struct call *call)
+{
+	struct creation *c = call->owner;
+	uint32_t result = call->rsp.result;
+
+	if (result == SD_RES_NO_VDI) {
+		c->absent(c);
+	} else if (result != SD_RES_SUCCESS) {
+		was_not_created(c, result);
+	} else if (!c->again) {
+		was_not_created(c, SD_RES_VDI_EXIST);
+	} else {
+		c->found = call->rsp.vdi.vdi_id;
+		vdi_call_header(&c->call, c->found, &c->header, VDI_IDENTITY_SIZE, on_found, c);
+		daemon_submit(c->daemon, &c->call);
+	}
+}
+
+static void look(struct creation *c, void (*absent)(struct creation *))
+{
+	c->absent = absent;
+	vdi_call_lookup(&c->call, &c->block, 0, on_name, c);
+	daemon_submit(c->daemon, &c->call);
+}
+
+/* ---- NEW_VDI ---- */
+
+static void exists(struct creation *c)
+{
+	was_not_created(c, SD_RES_VDI_EXIST);
+}
+
+static void on_new(struct call *call)
+{
+	struct creation *c = call->owner;
+	uint32_t result = call->rsp.result;
+
+	if (result == SD_RES_VDI_EXIST && c->again) {
+		look(c, exists); /* what somebody had sent was done meanwhile */
+	} else if (result == SD_RES_CLUSTER_ERROR || result == SD_RES_NETWORK_ERROR) {
+		tell(c, sheep_errno(result),
+		    "may have been created or not, look at vdi/list before you try again: %s (%s)",
+		    vdi_explain_new(result), sheep_result_name(result));
+		finish(c);
+	} else if (result != SD_RES_SUCCESS) {
+		was_not_created(c, result);
+	} else {
+		was_created(c, call->rsp.vdi.vdi_id);
+	}
+}
+
+void creation_change(struct creation *c)
 {
 	c->sent = true;
 	vdi_call_new(&c->call, &c->block, &c->like, c->base, false, on_new, c);
 	daemon_submit(c->daemon, &c->call);
+}
+
+static void is_free(struct creation *c)
+{
+	if (c->again)
+		creation_change(c);
+	else
+		c->looked(c);
+}
+
+static void send_new(struct creation *c)
+{
+	look(c, is_free);
 }
 
 /* ---- a new volume ---- */
@@ -245,13 +340,9 @@ static void on_source(struct call *call)
 	finish(c);
 }
 
-void creation_begin(struct creation *c)
+static void begin(struct creation *c)
 {
-	if (!c->block.name[0]) {
-		c->error = -EINVAL;
-		snprintf(c->sentence, sizeof c->sentence, "nothing was created: the name is empty");
-		finish(c);
-	} else if (is_clone(c)) {
+	if (is_clone(c)) {
 		vdi_call_lookup(&c->call, &c->source, c->source_snap_id, on_source, c);
 		daemon_submit(c->daemon, &c->call);
 	} else {
@@ -259,12 +350,25 @@ void creation_begin(struct creation *c)
 	}
 }
 
+void creation_begin(struct creation *c)
+{
+	if (!c->block.name[0]) {
+		c->error = -EINVAL;
+		snprintf(c->sentence, sizeof c->sentence, "nothing was created: the name is empty");
+		finish(c);
+	} else if (c->again) {
+		look(c, begin);
+	} else {
+		begin(c);
+	}
+}
+
 void creation_lost(struct creation *c, const char *why)
 {
 	members_free(&c->members);
-	if (c->sent)
-		tell(c, -EIO,
+	if (c->sent || c->again)
+		tell(c, -EINPROGRESS,
 		    "may have been created or not, look at vdi/list before you try again: %s", why);
 	else
-		tell(c, -EIO, "was not created: %s", why);
+		tell(c, -EINPROGRESS, "was not created: %s", why);
 }

@@ -335,6 +335,14 @@ static void on_order_answer(void *arg, uint64_t number, int error, const char *s
 	    strnlen(sentence, SENTENCE_MAX), NULL);
 }
 
+static void on_order_looked(void *arg, uint64_t number, uint32_t vid)
+{
+	struct worker *w = arg;
+	const struct msg_looked payload = {.number = number, .vid = vid};
+
+	send_looked(w->master, w->volume, w->generation, &payload, NULL, 0, NULL);
+}
+
 static void on_order_table(void *arg, uint64_t number, int fd)
 {
 	struct worker *w = arg;
@@ -380,6 +388,7 @@ static const struct cluster_calls cluster_calls = {
     .ready = on_cluster_ready,
     .refused = on_cluster_refused,
     .answer = on_order_answer,
+    .looked = on_order_looked,
     .table = on_order_table,
     .members = on_members,
     .busy = on_busy,
@@ -622,6 +631,8 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		cluster_release(w->cluster, &m->body.release);
 	else if (m->id == MSG_OTHER)
 		take_other(w, m);
+	else if (m->id == MSG_CHANGE)
+		cluster_change(w->cluster, m->body.change.number);
 	else if (m->id == MSG_LEARN)
 		cluster_learn(w->cluster, m->body.learn.number);
 	else if (m->id == MSG_NODE)

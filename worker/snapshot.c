@@ -144,6 +144,12 @@ static void on_new(struct call *call)
 	daemon_submit(s->daemon, &s->call);
 }
 
+void snapshot_change(struct snapshot *s)
+{
+	vdi_call_new(&s->call, &s->plain, &s->base, s->vid, true, on_new, s);
+	daemon_submit(s->daemon, &s->call);
+}
+
 static void on_tag_written(struct call *call)
 {
 	struct snapshot *s = call->owner;
@@ -153,8 +159,10 @@ static void on_tag_written(struct call *call)
 		was_not_taken(s);
 		return;
 	}
-	vdi_call_new(&s->call, &s->plain, &s->base, s->vid, true, on_new, s);
-	daemon_submit(s->daemon, &s->call);
+	if (s->looked)
+		s->looked(s);
+	else
+		snapshot_change(s);
 }
 
 static void on_header(struct call *call)
@@ -226,12 +234,19 @@ static void on_tag(struct call *call)
 	struct snapshot *s = call->owner;
 	uint32_t result = call->rsp.result;
 
-	if (result == SD_RES_NO_TAG) {
+	if (result == SD_RES_NO_TAG && !s->again) {
 		vdi_call_lookup(&s->call, &s->plain, 0, on_name, s);
 		daemon_submit(s->daemon, &s->call);
 		return;
 	}
-	if (result == SD_RES_SUCCESS)
+	if (result == SD_RES_NO_TAG)
+		tell(s, -EIO,
+		    "was not taken when it was looked for, but a daemon that hangs may still have "
+		    "to "
+		    "take it; look at vdi/list before you try again");
+	else if (result == SD_RES_SUCCESS && s->again == call->rsp.vdi.vdi_id)
+		tell(s, 0, "was taken: it is vid %x", s->again);
+	else if (result == SD_RES_SUCCESS)
 		tell(s, -EEXIST, "was not taken: there is one of that tag; vdi/list shows it");
 	else if (result == SD_RES_NO_VDI)
 		tell(s, -ENOENT,
@@ -251,9 +266,9 @@ void snapshot_begin(struct snapshot *s)
 
 void snapshot_lost(struct snapshot *s, const char *why)
 {
-	if (s->sent)
-		tell(s, -EIO,
+	if (s->sent || s->again)
+		tell(s, -EINPROGRESS,
 		    "may have been taken or not, look at vdi/list before you try again: %s", why);
 	else
-		tell(s, -EIO, "was not taken: %s", why);
+		tell(s, -EINPROGRESS, "was not taken: %s", why);
 }

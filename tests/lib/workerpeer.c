@@ -129,6 +129,10 @@ static void on_master_message(struct chan *c, struct msg *m, void *arg)
 		p->last_error = m->body.answered.error;
 		printf("answer %s: %s\n", p->last_error ? strerror(-p->last_error) : "ok", text);
 		p->answers++;
+	} else if (m->id == MSG_LOOKED) {
+		const struct msg_change change = {.number = m->body.looked.number};
+
+		send_change(c, 1, 1, &change, NULL, 0, NULL);
 	} else if (m->id == MSG_TABLE) {
 		print_table(m->fds[0]);
 		p->last_error = 0;

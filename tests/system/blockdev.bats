@@ -112,7 +112,10 @@ blocks_are() {
 @test "df works on the tree and on a volume" {
 	timeout 5 df "$mnt"
 	timeout 5 df "$file"
-	timeout 5 df >/dev/null
+	# all there is; the host may have mounts that fail, not of ours
+	run timeout 5 df
+	[ "$status" != 124 ]
+	[[ $output != *"df: $T"* ]]
 }
 
 @test "it can be given to somebody with chown and chmod, and to nobody else" {

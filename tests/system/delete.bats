@@ -312,12 +312,6 @@ two_delete() {
 
 # ---- deaths ----
 
-# asked FILE TEXT: as order(), in the background
-asked() {
-	# shellcheck disable=SC2016 # the inner shell's variables
-	client timeout 60 bash -c 'exec 9<>"$1"; echo "$2" >&9; status=$?; cat <&9; exit "$status"' asked "$mnt/$1" "$2"
-}
-
 # deletion_begins: of base, slowly, and waits until it is under way
 deletion_begins() {
 	[ "$daemons_are" != lamb ] || fault 1 delay=write:15

@@ -128,16 +128,6 @@ in_flight() {
 	kill_front
 }
 
-# sentence_of FILE TEXT: as order(), in the background
-asked() {
-	# shellcheck disable=SC2016 # the inner shell's variables
-	client timeout 30 bash -c 'exec 9<>"$1"; echo "$2" >&9; status=$?; cat <&9; exit "$status"' asked "$mnt/$1" "$2"
-}
-
-answered() {
-	wait "$1" || fail "it failed: $(cat "$2")"
-}
-
 @test "commands in flight are answered once, and done once" {
 	attached one 16M
 	dd if=/dev/urandom of="$(volume one)" bs=1M count=4 conv=notrunc,fsync status=none

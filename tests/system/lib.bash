@@ -488,6 +488,24 @@ order() {
 	return "$status"
 }
 
+# asked FILE TEXT: as order(), in the background; a control file that was open when the front died is opened again
+asked() {
+	# shellcheck disable=SC2016 # the inner shell's variables
+	client timeout 60 bash -c 'for try in 1 2 3; do
+			exec 9<>"$1" && echo "$2" >&9
+			status=$?
+			sentence=$(cat <&9 2>&1)
+			[ "$status" != 0 ] && [[ $sentence == *Stale* ]] || break
+		done
+		echo "$sentence"
+		exit "$status"' asked "$mnt/$1" "$2"
+}
+
+# answered PID OUTPUT: what was asked is done
+answered() {
+	wait "$1" || fail "it failed: $(cat "$2")"
+}
+
 # refused FILE TEXT ERRNO [WORD...]: the command fails with this errno (a glob), and the sentence has
 # these words in it
 refused() {

@@ -122,16 +122,22 @@ peer() {
 }
 
 @test "a creation whose answer was lost is said to be unknown" {
+	fault one drop-after=new-vdi:1
+	peer "$lamb" cluster - create perhaps 67108864 22 drain
+	contains "$output" 'volume perhaps may have been created or not'
+	contains "$output" 'exit 76'
+	# and nothing at all when the name's look-up was not answered
 	start_proxy slow "$lamb"
 	client "$build/tests/lib/workerpeer" "$SHEEPFS_LIBEXEC/sheepfs-worker" "$address" cluster - \
-		sleep 1 create perhaps 67108864 22 drain
+		sleep 1 create never 67108864 22 drain
 	wait_until 5 grep -q ready "$client_out"
 	proxy_mode slow stall
 	wait_until 15 gone "$client"
-	contains "$(cat "$client_out")" 'volume perhaps may have been created or not'
+	contains "$(cat "$client_out")" 'volume never was not created'
 	contains "$(cat "$client_out")" 'exit 77'
 	peer "$lamb" cluster - list drain
 	contains "$output" perhaps
+	same 0 "$(grep -c never <<<"$output")"
 }
 
 # Two nodes, two copies: a plain volume with data, its snapshots, clones, other sizes, a deleted one.

@@ -28,6 +28,9 @@ struct rig {
 	int error;
 	uint64_t number;
 	char sentence[SENTENCE_MAX];
+	bool hold; /* what LOOKED tells is not answered */
+	unsigned lookeds;
+	uint32_t vid; /* that was told */
 	unsigned dials, hang_ups;
 	uint64_t dialled;
 	char address[ADDRESS_TEXT_MAX];
@@ -67,6 +70,16 @@ static void on_answer(void *arg, uint64_t number, int error, const char *sentenc
 	r->number = number;
 	r->error = error;
 	snprintf(r->sentence, sizeof r->sentence, "%s", sentence);
+}
+
+static void on_looked(void *arg, uint64_t number, uint32_t vid)
+{
+	struct rig *r = arg;
+
+	r->lookeds++;
+	r->vid = vid;
+	if (!r->hold)
+		cluster_change(r->cluster, number);
 }
 
 static void on_table(void *arg, uint64_t number, int fd)
@@ -134,6 +147,7 @@ static uint64_t now(void)
 static const struct cluster_calls calls = {.ready = on_ready,
     .refused = on_refused,
     .answer = on_answer,
+    .looked = on_looked,
     .table = on_table,
     .members = on_members,
     .busy = on_busy,
@@ -186,6 +200,34 @@ static void reply(struct call *call, uint32_t result)
 		call->rsp.data_length = (uint32_t)call->receive_size;
 	}
 	call->done(call);
+}
+
+/* Answers a READ of a header. */
+static void reply_header(struct call *call, const struct sd_inode_header *header)
+{
+	memset(&call->rsp, 0, sizeof call->rsp);
+	assert_true(call->receive_size <= sizeof *header);
+	memcpy(call->receive, header, call->receive_size);
+	call->rsp.data_length = (uint32_t)call->receive_size;
+	call->done(call);
+}
+
+static void reply_vid(struct call *call, uint32_t vid)
+{
+	memset(&call->rsp, 0, sizeof call->rsp);
+	call->rsp.vdi.vdi_id = vid;
+	call->done(call);
+}
+
+/* Takes the call that looks a new volume's name up, and says that there is none; then NEW_VDI's. */
+static struct call *expect_new(struct rig *r)
+{
+	struct call *call = expect(r, SD_OP_GET_VDI_INFO);
+
+	assert_int_equal(call->send_size, SD_NAME_SIZE + SD_TAG_SIZE);
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "");
+	reply(call, SD_RES_NO_VDI);
+	return expect(r, SD_OP_NEW_VDI);
 }
 
 static void create(struct rig *r, uint64_t number, const char *name, uint64_t size, uint32_t shift)
@@ -256,7 +298,7 @@ static void test_create(void **state)
 
 	create(r, 7, "disk", 2UL << 30, 0);
 	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), 0);
-	call = expect(r, SD_OP_NEW_VDI);
+	call = expect_new(r);
 	assert_int_equal(call->req.flags, SD_FLAG_WRITE);
 	assert_int_equal(call->send_size, 256);
 	assert_string_equal(call->send, "disk");
@@ -269,15 +311,15 @@ static void test_create(void **state)
 	says(r, 7, 0, "volume disk was created: 2.0 GB in objects of 4.0 MB, vid 1234");
 	assert_false(r->busy);
 	create(r, 8, "a b", 512, 20);
-	call = expect(r, SD_OP_NEW_VDI);
+	call = expect_new(r);
 	assert_int_equal(call->req.vdi.block_size_shift, 20);
 	reply(call, SD_RES_VDI_EXIST);
 	says(r, 8, -EEXIST, "volume a%20b was not created: a volume of that name exists");
 	create(r, 9, "c", 512, 31);
-	reply(expect(r, SD_OP_NEW_VDI), SD_RES_FULL_VDI);
+	reply(expect_new(r), SD_RES_FULL_VDI);
 	says(r, 9, -ENOSPC, "FULL_VDI");
 	create(r, 10, "c", 512, 22);
-	reply(expect(r, SD_OP_NEW_VDI), SD_RES_CLUSTER_ERROR);
+	reply(expect_new(r), SD_RES_CLUSTER_ERROR);
 	says(r, 10, -EIO, "look at vdi/list");
 	create(r, 11, "c", 512, 0);
 	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), SD_RES_NETWORK_ERROR);
@@ -312,7 +354,7 @@ static void test_create_refused(void **state)
 		assert_false(r->busy);
 	}
 	create(r, 20, "most", 4UL << 40, 22);
-	reply(expect(r, SD_OP_NEW_VDI), 0);
+	reply(expect_new(r), 0);
 	says(r, 20, 0, "4.0 TB");
 	create(r, 21, "x", (4UL << 40) + 512, 0);
 	reply(expect(r, SD_OP_GET_CLUSTER_DEFAULT), 0);
@@ -331,13 +373,12 @@ static void test_one_at_a_time(void **state)
 	list(r, 3);
 	list(r, 5);
 	cluster_release(r->cluster, &release);
-	call = expect(r, SD_OP_NEW_VDI); /* the second creation waits, the others do not */
+	call = expect(r, SD_OP_GET_VDI_INFO); /* the second creation waits, the others do not */
 	reply(expect(r, SD_OP_READ_VDIS), 0);
 	reply(expect(r, SD_OP_READ_DEL_VDIS), 0);
 	assert_int_equal(r->tables, 1);
 	assert_int_equal(r->number, 3);
-	reply(call, 0);
-	says(r, 1, 0, "volume a was");
+	reply(call, SD_RES_NO_VDI);
 	call = expect(r, SD_OP_RELEASE_VDI);
 	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
 	assert_int_equal(call->req.vdi.type, SD_LOCK_NORMAL);
@@ -347,6 +388,8 @@ static void test_one_at_a_time(void **state)
 	reply(expect(r, SD_OP_READ_DEL_VDIS), 0);
 	assert_int_equal(r->number, 5);
 	reply(expect(r, SD_OP_NEW_VDI), 0);
+	says(r, 1, 0, "volume a was");
+	reply(expect_new(r), 0);
 	says(r, 2, 0, "volume b was");
 	assert_false(r->busy);
 	assert_int_equal(r->queued, 0);
@@ -375,7 +418,7 @@ static void test_drain(void **state)
 	assert_int_equal(r->drains, 0);
 	create(r, 3, "c", 512, 22);
 	says(r, 3, -ESHUTDOWN, "nothing was changed");
-	reply(expect(r, SD_OP_NEW_VDI), 0);
+	reply(expect_new(r), 0);
 	says(r, 1, 0, "volume a was created");
 	assert_int_equal(r->drains, 1);
 }
@@ -388,15 +431,123 @@ static void test_drain_idle(void **state)
 	assert_int_equal(r->drains, 1);
 }
 
+/* Nothing changes the cluster before it is recorded that this comes next. */
+static void test_looked(void **state)
+{
+	struct rig *r = *state;
+	struct call *call;
+
+	r->hold = true;
+	create(r, 1, "a", 512, 22);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	assert_int_equal(r->lookeds, 1);
+	assert_int_equal(r->vid, 0);
+	assert_int_equal(r->queued, 0);
+	cluster_change(r->cluster, 2); /* another one's */
+	assert_int_equal(r->queued, 0);
+	cluster_change(r->cluster, 1);
+	call = expect(r, SD_OP_NEW_VDI);
+	cluster_change(r->cluster, 1); /* once is enough */
+	assert_int_equal(r->queued, 0);
+	reply(call, 0);
+	says(r, 1, 0, "volume a was created");
+	/* there is one already */
+	create(r, 2, "a", 512, 22);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x1234);
+	says(r, 2, -EEXIST, "volume a was not created: a volume of that name exists");
+	assert_int_equal(r->lookeds, 1);
+	/* the daemon was lost in the meantime */
+	create(r, 3, "b", 512, 22);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	cluster_lost(r->cluster, "it is gone");
+	says(r, 3, -EINPROGRESS, "volume b was not created: it is gone");
+	cluster_change(r->cluster, 3);
+	assert_int_equal(r->queued, 0);
+}
+
+static const struct sd_inode_header made = {
+    .name = "a", .vdi_size = 512, .nr_copies = 2, .block_size_shift = 22, .vdi_id = 0x55};
+
+/* Somebody who died may have created it: looks first. */
+static void create_again(struct rig *r, uint64_t number)
+{
+	const struct msg_order order = {.number = number,
+	    .size = 512,
+	    .verb = VERB_CREATE,
+	    .shift = 22,
+	    .copies = 2,
+	    .again = true,
+	    .name = "a"};
+
+	cluster_order(r->cluster, &order);
+}
+
+static void test_create_again(void **state)
+{
+	struct sd_inode_header other = made;
+	struct rig *r = *state;
+
+	/* it was created */
+	create_again(r, 1);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+	reply_header(expect(r, SD_OP_READ_OBJ), &made);
+	says(r, 1, 0, "volume a was created: 0.0 MB in objects of 4.0 MB, vid 55");
+	/* it was not */
+	create_again(r, 2);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	reply(expect_new(r), 0);
+	says(r, 2, 0, "volume a was created");
+	/* it is, between the look and the second NEW_VDI */
+	create_again(r, 3);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	reply(expect_new(r), SD_RES_VDI_EXIST);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+	reply_header(expect(r, SD_OP_READ_OBJ), &made);
+	says(r, 3, 0, "volume a was created");
+	/* and is deleted again */
+	create_again(r, 4);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	reply(expect_new(r), SD_RES_VDI_EXIST);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	says(r, 4, -EEXIST, "a volume of that name exists");
+	assert_int_equal(r->lookeds, 0);
+	assert_int_equal(r->queued, 0);
+	/* what is found is not what was asked for */
+	for (unsigned i = 0; i < 7; i++) {
+		other = made;
+		other.vdi_size += i == 0;
+		other.nr_copies += i == 1;
+		other.block_size_shift += i == 2;
+		other.parent_vdi_id += i == 3;
+		other.snap_ctime += i == 4;
+		other.copy_policy += i == 5;
+		other.vdi_id += i == 6;
+		create_again(r, 10 + i);
+		reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+		reply_header(expect(r, SD_OP_READ_OBJ), &other);
+		says(r, 10 + i, -EEXIST, "a volume of that name exists");
+	}
+	create_again(r, 20);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+	reply(expect(r, SD_OP_READ_OBJ), SD_RES_EIO);
+	says(r, 20, -EIO, "may have been created, but vid 55 cannot be read to prove it (EIO)");
+	/* the daemon is lost before it has told */
+	create_again(r, 21);
+	expect(r, SD_OP_GET_VDI_INFO);
+	cluster_lost(r->cluster, "it is gone");
+	says(r, 21, -EINPROGRESS, "may have been created or not, look at vdi/list");
+}
+
 /* A creation that was sent may have happened; what was not sent has not. */
 static void test_lost(void **state)
 {
 	struct rig *r = *state;
 
 	create(r, 1, "a", 512, 22);
+	expect_new(r);
 	cluster_lost(r->cluster, "the daemon at x closed the connection");
-	says(r, 1, -EIO, "volume a may have been created or not, look at vdi/list");
-	says(r, 1, -EIO, "the daemon at x closed");
+	says(r, 1, -EINPROGRESS, "volume a may have been created or not, look at vdi/list");
+	says(r, 1, -EINPROGRESS, "the daemon at x closed");
 	assert_int_equal(r->answers, 1);
 	assert_int_equal(r->drains, 0);
 }
@@ -411,7 +562,7 @@ static void test_lost_with_much_to_do(void **state)
 	create(r, 4, "b", 512, 0);
 	cluster_lost(r->cluster, "it is gone");
 	assert_int_equal(r->answers, 4);
-	says(r, 4, -EIO, "it is gone; nothing was changed"); /* it had not begun */
+	says(r, 4, -EINPROGRESS, "it is gone; nothing was changed"); /* it had not begun */
 }
 
 /* ---- clones, copies, snapshots of volumes that are not attached ---- */
@@ -457,7 +608,7 @@ static void test_copies(void **state)
 
 	cluster_order(r->cluster, &ec_order);
 	reply_nodes(r, 5, 1);
-	call = expect(r, SD_OP_NEW_VDI);
+	call = expect_new(r);
 	assert_int_equal(call->req.vdi.copies, 6);
 	assert_int_equal(call->req.vdi.copy_policy, 0x22);
 	assert_int_equal(call->req.vdi.store_policy, 0);
@@ -489,29 +640,12 @@ static void test_too_few_zones(void **state)
 	/* one that does not run says so itself */
 	cluster_order(r->cluster, &ec_order);
 	reply(expect(r, SD_OP_GET_NODE_LIST), SD_RES_WAIT_FOR_FORMAT);
-	reply(expect(r, SD_OP_NEW_VDI), SD_RES_WAIT_FOR_FORMAT);
+	reply(expect_new(r), SD_RES_WAIT_FOR_FORMAT);
 	says(r, 1, -ENXIO, "waits to be formatted");
 	/* nothing of it is left when the daemon is lost */
 	cluster_order(r->cluster, &ec_order);
 	cluster_lost(r->cluster, "it is gone");
-	says(r, 1, -EIO, "volume ec was not created: it is gone");
-}
-
-/* Answers a READ of a header. */
-static void reply_header(struct call *call, const struct sd_inode_header *header)
-{
-	memset(&call->rsp, 0, sizeof call->rsp);
-	assert_true(call->receive_size <= sizeof *header);
-	memcpy(call->receive, header, call->receive_size);
-	call->rsp.data_length = (uint32_t)call->receive_size;
-	call->done(call);
-}
-
-static void reply_vid(struct call *call, uint32_t vid)
-{
-	memset(&call->rsp, 0, sizeof call->rsp);
-	call->rsp.vdi.vdi_id = vid;
-	call->done(call);
+	says(r, 1, -EINPROGRESS, "volume ec was not created: it is gone");
 }
 
 static const struct sd_inode_header base = {.name = "disk",
@@ -548,7 +682,7 @@ static void test_clone(void **state)
 	call = expect(r, SD_OP_READ_OBJ);
 	assert_true(call->req.obj.oid == sd_inode_oid(0x77));
 	reply_header(call, &source);
-	call = expect(r, SD_OP_NEW_VDI);
+	call = expect_new(r);
 	assert_string_equal(call->send, "new one");
 	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
 	assert_int_equal(call->req.vdi.snapid, 0);
@@ -559,6 +693,43 @@ static void test_clone(void **state)
 	reply(call, 0);
 	says(
 	    r, 1, 0, "volume new%20one was created, a clone of snapshot disk@t: 3.0 GB in objects");
+}
+
+/* Whoever cloned may have died: whose parent is that snapshot is the clone. */
+static void test_clone_again(void **state)
+{
+	const struct msg_order order = {.number = 1,
+	    .verb = VERB_CLONE,
+	    .name = "disk",
+	    .tag = "t",
+	    .other = "a",
+	    .again = true,
+	    .vid = 0x77};
+	struct sd_inode_header clone = made, source = base;
+	struct rig *r = *state;
+	struct call *call;
+
+	clone.vdi_size = 3UL << 30;
+	clone.parent_vdi_id = 0x77;
+	cluster_order(r->cluster, &order);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+	reply_header(expect(r, SD_OP_READ_OBJ), &clone);
+	says(r, 1, 0, "volume a was created, a clone of snapshot disk@t: 3.0 GB in objects");
+	clone.parent_vdi_id = 0x76;
+	cluster_order(r->cluster, &order);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+	reply_header(expect(r, SD_OP_READ_OBJ), &clone);
+	says(r, 1, -EEXIST, "a volume of that name exists");
+	/* there is none: from the beginning */
+	source.snap_ctime = 9;
+	cluster_order(r->cluster, &order);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x77);
+	reply_header(expect(r, SD_OP_READ_OBJ), &source);
+	call = expect_new(r);
+	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
+	reply(call, 0);
+	says(r, 1, 0, "volume a was created");
 }
 
 static void test_clone_refused(void **state)
@@ -660,6 +831,43 @@ static void test_snapshot_of_another(void **state)
 	says(r, 3, -ESTALE, "may not be what it should");
 }
 
+/* Whoever took it may have died: it is looked for, and never taken twice. */
+static void test_snapshot_again(void **state)
+{
+	const struct msg_order order = {.number = 3,
+	    .verb = VERB_SNAPSHOT,
+	    .name = "disk",
+	    .tag = "monday",
+	    .again = true,
+	    .vid = 0x77};
+	struct sd_inode_header old = base;
+	struct rig *r = *state;
+	struct call *call;
+
+	r->hold = true;
+	reply(snapshot_begin_order(r, &old), 0);
+	assert_int_equal(r->lookeds, 1);
+	assert_int_equal(r->vid, 0x77);
+	assert_int_equal(r->queued, 0);
+	cluster_change(r->cluster, 3);
+	reply(expect(r, SD_OP_NEW_VDI), SD_RES_VDI_WRITE);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	says(r, 3, -EIO, "failed half-way");
+
+	cluster_order(r->cluster, &order);
+	call = expect(r, SD_OP_GET_VDI_INFO);
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "monday");
+	reply_vid(call, 0x77);
+	says(r, 3, 0, "snapshot disk@monday was taken: it is vid 77");
+	cluster_order(r->cluster, &order);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x78);
+	says(r, 3, -EEXIST, "there is one of that tag");
+	cluster_order(r->cluster, &order);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_TAG);
+	says(r, 3, -EIO, "look at vdi/list before you try again");
+	assert_int_equal(r->queued, 0);
+}
+
 static void test_snapshot_lost(void **state)
 {
 	struct sd_inode_header old = base;
@@ -667,7 +875,8 @@ static void test_snapshot_lost(void **state)
 
 	snapshot_begin_order(r, &old);
 	cluster_lost(r->cluster, "it is gone");
-	says(r, 3, -EIO, "snapshot disk@monday may have been taken or not, look at vdi/list");
+	says(r, 3, -EINPROGRESS,
+	    "snapshot disk@monday may have been taken or not, look at vdi/list");
 	assert_int_equal(r->answers, 1);
 }
 
@@ -945,6 +1154,8 @@ int main(void)
 	    TEST(test_too_much_at_once),
 	    TEST(test_drain),
 	    TEST(test_drain_idle),
+	    TEST(test_looked),
+	    TEST(test_create_again),
 	    TEST(test_lost),
 	    TEST(test_lost_with_much_to_do),
 	    TEST(test_node_list),
@@ -960,10 +1171,12 @@ int main(void)
 	    TEST(test_copies),
 	    TEST(test_too_few_zones),
 	    TEST(test_clone),
+	    TEST(test_clone_again),
 	    TEST(test_clone_refused),
 	    TEST(test_clone_of_nothing),
 	    TEST(test_snapshot),
 	    TEST(test_snapshot_of_another),
+	    TEST(test_snapshot_again),
 	    TEST(test_snapshot_lost),
 	};
 
