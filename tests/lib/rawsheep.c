@@ -81,6 +81,20 @@ static void write_volume(int fd, const char *name, uint64_t offset, uint64_t lef
 	free(volume.index);
 }
 
+/* Every entry says that its object is the VDI's own, though there is none. */
+static void fill_index(int fd, const char *name)
+{
+	enum { AT_ONCE = 65536 };
+	struct volume volume;
+
+	raw_open(fd, name, &volume);
+	for (uint32_t i = 0; i < volume.nr; i++)
+		volume.index[i] = volume.vid;
+	for (uint32_t i = 0; i < volume.nr; i += AT_ONCE)
+		write_index(fd, &volume, i, volume.nr - i < AT_ONCE ? volume.nr - i : AT_ONCE);
+	free(volume.index);
+}
+
 static void read_volume(int fd, const char *name, uint64_t offset, uint64_t length)
 {
 	struct volume volume;
@@ -274,6 +288,7 @@ static const struct command commands[] = {
     {"clone", 2, 3, "NAME@TAG NEW, or NAME TAG NEW"},
     {"write", 2, 3, "NAME OFFSET [SIZE]  <DATA"},
     {"read", 3, 3, "NAME[@TAG] OFFSET LENGTH"},
+    {"fill-index", 1, 1, "NAME"},
     {"delete", 1, 1, "NAME[@TAG]"},
     {"mark-deleted", 1, 1, "NAME[@TAG]  (DEL_VDI alone)"},
     {"format", 0, 0, ""},
@@ -326,6 +341,8 @@ int main(int argc, char **argv)
 		write_volume(fd, a[0], raw_number(a[1]), argc > 5 ? raw_number(a[2]) : UINT64_MAX);
 	else if (!strcmp(name, "read"))
 		read_volume(fd, a[0], raw_number(a[1]), raw_number(a[2]));
+	else if (!strcmp(name, "fill-index"))
+		fill_index(fd, a[0]);
 	else if (!strcmp(name, "delete"))
 		delete_volume(fd, a[0]);
 	else if (!strcmp(name, "mark-deleted"))

@@ -17,6 +17,7 @@
  *	short-header  half a header of an answer, then the end
  *	close         ends every connection, new ones as well
  *	refuse-new    does not listen; what is open passes
+ *	mute-new      is mute on what is opened now; what is open passes
  *
  * FILE always holds "peak N total M requests R": the most requests without an answer on one
  * connection, on all together, and how many there have been.
@@ -51,11 +52,12 @@ enum mode {
 	SHORT_HEADER,
 	CLOSE,
 	REFUSE_NEW,
+	MUTE_NEW,
 	MODES
 };
 
 static const char *const mode_names[MODES] = {"pass", "stall", "mute", "garbage", "wrong-id",
-    "huge-length", "short-header", "close", "refuse-new"};
+    "huge-length", "short-header", "close", "refuse-new", "mute-new"};
 
 /* Bytes on their way in one direction, and where its framing stands. */
 struct stream {
@@ -173,6 +175,7 @@ static void link_open(struct proxy *p, int client)
 		return;
 	}
 	l->client = client;
+	l->muted = p->mode == MUTE_NEW;
 	l->target = socket(p->target_at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	l->requests.buffer = malloc(BUFFER_SIZE);
 	l->answers.buffer = malloc(BUFFER_SIZE);

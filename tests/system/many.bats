@@ -14,9 +14,6 @@ setup() {
 	start_lamb lamb
 	# front, cluster worker, lamb, and one for each volume
 	start_sheepfs "$address" --uids "$uid_first-$((uid_first + count + 2))"
-	for n in $(seq "$count"); do
-		echo "v$n 16M" >"$mnt/vdi/create"
-	done
 	front=$(front_pid)
 }
 
@@ -87,10 +84,26 @@ back_to() {
 	[ "$(descriptors "$1")" -le "$2" ]
 }
 
+# Whose descriptors and memory are counted: front, cluster worker, master, lamb.
+watched() {
+	echo "$front" "$(cluster_pid)" "$sheepfs_pid" "${lamb_pids[lamb]}"
+}
+
 @test "200 volumes: attach all, I/O on all, detach all, nothing left, and once more" {
-	local round took before_front before_master rss_front rss_master
-	before_front=$(descriptors "$front")
-	before_master=$(descriptors "$sheepfs_pid")
+	local round took pid names=(front 'the cluster worker' 'the master' lamb) n
+	for n in $(seq "$count"); do
+		echo "v$n 16M" >"$mnt/vdi/create"
+	done
+	n=0
+	declare -A before=() warm=() name=() more=()
+	for pid in $(watched); do
+		more[$pid]=1500
+		before[$pid]=$(descriptors "$pid")
+		name[$pid]=${names[n++]}
+	done
+	same 4 "${#name[@]}"
+	# its threads keep the memory of payloads, each as much as it once needed
+	more[${lamb_pids[lamb]}]=50000
 	for round in 1 2 3; do
 		took=$(now_ms)
 		at_once attach_one
@@ -108,22 +121,45 @@ back_to() {
 		same '' "$(ls "$mnt/volume")"
 		# front, cluster worker: nobody else runs under our users
 		same 2 "$(our_confined | wc -l)"
-		wait_until 5 back_to "$front" "$before_front"
-		wait_until 5 back_to "$sheepfs_pid" "$before_master"
-		# what the first round made warm may stay, no more
-		if [ "$round" = 1 ]; then
-			rss_front=$(rss_kib "$front") rss_master=$(rss_kib "$sheepfs_pid")
-		fi
+		# lamb keeps objects open that were used, as many as it may
+		[ "$round" != 1 ] || before[${lamb_pids[lamb]}]=$(descriptors "${lamb_pids[lamb]}")
+		for pid in "${!before[@]}"; do
+			wait_until 5 back_to "$pid" "${before[$pid]}"
+			# what the first round made warm may stay, no more
+			[ "$round" != 1 ] || warm[$pid]=$(rss_kib "$pid")
+		done
 	done
+	# nobody was replaced in the meantime, so all of that was theirs
+	same "$(tr ' ' '\n' <<<"${!before[*]}" | sort)" "$(watched | tr ' ' '\n' | sort)"
 	# AddressSanitizer keeps what is freed: there this says nothing
 	if [ "${SHEEPFS_VARIANT:-plain}" = plain ]; then
-		[ "$(rss_kib "$front")" -le $((rss_front + 1500)) ] ||
-			fail "the front grew from $rss_front to $(rss_kib "$front") KiB"
-		[ "$(rss_kib "$sheepfs_pid")" -le $((rss_master + 1500)) ] ||
-			fail "the master grew from $rss_master to $(rss_kib "$sheepfs_pid") KiB"
+		for pid in "${!before[@]}"; do
+			tell "${name[$pid]}: ${warm[$pid]} KiB after the first round, $(rss_kib "$pid") KiB after the last"
+			[ "$(rss_kib "$pid")" -le $((warm[$pid] + more[$pid])) ] ||
+				fail "${name[$pid]} grew from ${warm[$pid]} to $(rss_kib "$pid") KiB"
+		done
 	fi
 	run ! grep -iE 'error|killed|failed' "$sheepfs_log"
 	# the uids were given back, each: otherwise the second round had found none
 	at_once attach_one
 	same "$count" "$(children sheepfs-worker volume | xargs -I{} awk '/^Uid/ { print $2 }' /proc/{}/status | sort -u | wc -l)"
+}
+
+# What a worker keeps of the inode is as much as the volume's size needs: an entry of four bytes for each object.
+@test "the worker of a volume of 1 TiB, all of it allocated, keeps less than 6 MiB of its own" {
+	local private
+	# AddressSanitizer's own memory says nothing
+	[ "${SHEEPFS_VARIANT:-plain}" = plain ] || skip "memory is counted for the plain build"
+	attached large 1T
+	dd if=/dev/zero of="$(volume large)" bs=4M count=16 oflag=direct conv=notrunc status=none
+	detach large
+	# nobody asks for the objects that there are not
+	"$rawsheep" "$address" fill-index large
+	attach large
+	same 2147483648 "$(stat -c %b "$(volume large)")"
+	dd if=/dev/zero of="$(volume large)" bs=4M count=16 oflag=direct conv=notrunc status=none
+	dd if="$(volume large)" of=/dev/null bs=4M count=16 iflag=direct status=none
+	private=$(awk '/^Private/ { n += $2 } END { print n + 0 }' "/proc/$(worker_pid large)/smaps_rollup")
+	tell "$private KiB"
+	[ "$private" -lt 6144 ]
 }

@@ -78,6 +78,92 @@ snapshots_under_load() {
 	same 1 "$(real_dog vdi list -r disk | grep -vc ^s)"
 }
 
+# ---- fio at depth 16 ----
+
+deep=(--ioengine=libaio --direct=1 --iodepth=16 --bsrange=512-4k --do_verify=0)
+
+# deep_snapshots VOLUME SIZE: one amid each of some rounds of fio, of whose writes each is logged with its time
+deep_snapshots() {
+	local n before=() after=()
+	fio_round_here 1 "$@" "${deep[@]}"
+	for n in 2 3 4; do
+		client fio_round "$n" "$@" "${deep[@]}" --write_lat_log="$T/round$n" --log_offset=1 --log_unix_epoch=1
+		sleep "0.$((RANDOM % 4 + 6))"
+		before[n]=$(date +%s%3N)
+		order vdi/snapshot "$1 r$n"
+		after[n]=$(date +%s%3N)
+		wait_until 60 gone "$client"
+		wait "$client" || fail "fio: status $?: $(cat "$client_out")"
+	done
+	for n in 2 3 4; do
+		attach "$1@r$n"
+		holds_acknowledged "$(volume "$1@r$n")" "$n" "${before[n]}" "${after[n]}"
+	done
+	fio_round_here 4 "$@" "${deep[@]}" --verify_only --do_verify=1
+}
+
+fio_round_here() {
+	(fio_round "$@")
+}
+
+# holds_acknowledged FILE N BEFORE AFTER: all that round N's log says was acknowledged before that millisecond, and nothing
+# that was begun after the other one; of the rest, whole sectors of this round or of the last
+holds_acknowledged() {
+	od -An -v -w512 -tu4 --endian=little "$1" | awk -v n="$2" -v before="$3" -v after="$4" -v log_file="$T/round$2_lat.1.log" '
+		# its three words again and again: the offset of the write (of less than 16 MB), 0, and the round, first byte first
+		function round_of_sector(i, found) {
+			for (i = 4; i <= NF; i++)
+				if ($i != $(i - 3))
+					return "torn"
+			for (i = 1; i <= 3; i++)
+				if ($i >= 16777216)
+					found = $i / 16777216
+			return found
+		}
+		BEGIN {
+			while ((getline line <log_file) > 0) {
+				split(line, f, /, */)
+				for (sector = f[5] / 512; sector < (f[5] + f[4]) / 512; sector++) {
+					if (f[1] < before - 1)
+						wanted[sector] = n
+					else if (f[1] - f[2] / 1e6 > after + 1)
+						wanted[sector] = n - 1
+				}
+			}
+		}
+		{
+			sector = NR - 1
+			found = round_of_sector()
+			known[wanted[sector]]++
+			if (wanted[sector] ? found != wanted[sector] : found != n && found != n - 1) {
+				print "sector " sector " is " found ", not of round " (wanted[sector] ? wanted[sector] : n)
+				exit bad = 1
+			}
+		}
+		END {
+			if (bad)
+				exit 1
+			printf "round %d: %d sectors were acknowledged before, %d begun after, %d between\n", n, known[n], known[n - 1], known[""]
+			exit !(known[n] > 100 && known[n - 1] > 100)
+		}' >"$T/sectors" || fail "$1: $(cat "$T/sectors")"
+	tell "$(cat "$T/sectors")"
+}
+
+@test "under fio at depth 16 each snapshot holds what was acknowledged before, and nothing later" {
+	need fio
+	on_lamb
+	attached disk 16M object_size=1M
+	fault lamb delay=write:3
+	deep_snapshots disk 16M
+}
+
+@test "under fio at depth 16, on a real cluster" {
+	need fio
+	on_real_cluster
+	attached disk 16M object_size=1M
+	deep_snapshots disk 16M
+}
+
 # ---- a file system ----
 
 # filesystem_under_load: an ext4 on a loop device, files being made all the time

@@ -267,6 +267,90 @@ zones_are_known() {
 	same 2 "$(grep -c '^ [0-9]' "$mnt/node/info")"
 }
 
+# in_zone_of_host ZONE COMMAND...: where /etc/localtime is that zone and TZ does not say otherwise
+in_zone_of_host() {
+	# shellcheck disable=SC2016 # the inner shell's variables
+	unshare --mount --propagation private env -u TZ bash -c '
+		mount --bind "/usr/share/zoneinfo/$1" /etc/localtime && exec "${@:2}"' in "$@"
+}
+
+# serves_table TABLE FILE: a sheepfs for one table, where nobody else sees its mount
+serves_table() {
+	local try
+	mkdir -p "$T/there"
+	"$sheepfs_program" -f -s "$address" -t 10 --log "$T/there.log" --uids "$(uid_range)" "$T/there" 3>&- </dev/null &
+	sheepfs_pids[there]=$!
+	for ((try = 0; try < 200; try++)); do
+		! timeout 5 cat "$T/there/$1" >"$2" 2>/dev/null || break
+		sleep 0.05
+	done
+	kill "${sheepfs_pids[there]}"
+	wait "${sheepfs_pids[there]}"
+}
+
+@test "without TZ the zone is that of /etc/localtime" {
+	local zone
+	[ -e /etc/localtime ] || skip "there is no /etc/localtime"
+	zones_are_known
+	start_lamb lamb
+	start_sheepfs "$address"
+	create a 64M
+	stop_sheepfs
+	export -f serves_table uid_range
+	export T address sheepfs_program uid_next
+	for zone in Asia/Kolkata America/New_York; do
+		TZ=$zone start_sheepfs "$address"
+		cp "$mnt/vdi/list" "$T/wanted"
+		stop_sheepfs
+		# shellcheck disable=SC2016 # the inner shell's variables
+		in_zone_of_host "$zone" bash -c 'declare -A sheepfs_pids; serves_table vdi/list "$1"' bash "$T/found"
+		cmp "$T/wanted" "$T/found"
+		same 2 "$(wc -l <"$T/found")"
+		cp "$T/found" "$T/found.${zone##*/}"
+	done
+	run ! cmp -s "$T/found.Kolkata" "$T/found.New_York"
+}
+
+# requests_of_list: how many requests a daemon is sent for one vdi/list
+requests_of_list() {
+	local before
+	before=$(proxy_count watch requests)
+	cat "$mnt/vdi/list" >"$T/list"
+	echo $(($(proxy_count watch requests) - before))
+}
+
+@test "what is used of a snapshot is counted once, and of its volume each time" {
+	local n lamb first second third
+	start_lamb lamb
+	lamb=$address
+	start_proxy watch "$lamb"
+	start_sheepfs "$lamb"
+	attached base 1T object_size=1M
+	for n in 1 2 3 4; do
+		dd if=/dev/zero of="$(volume base)" bs=1M seek=$((n * 200000)) count=1 conv=notrunc,fsync status=none
+		order vdi/snapshot "base s$n"
+	done
+	detach base
+	start_sheepfs -n watched "$address"
+	first=$(requests_of_list)
+	cp "$T/list" "$T/first"
+	# an index may change for a moment after its snapshot was taken
+	sleep 10.5
+	second=$(requests_of_list)
+	third=$(requests_of_list)
+	tell "vdi/list of a volume and 4 snapshots of 1 TiB: $first, $second, and then $third requests"
+	cmp "$T/first" "$T/list"
+	same "$first" "$second"
+	# bitmaps and headers, and one of five indexes
+	[ "$third" -lt $((first / 2)) ] || fail "it took $first requests, and then $third"
+	[ "$third" -gt 0 ]
+	attach base
+	dd if=/dev/zero of="$(volume base)" bs=1M seek=7 count=3 conv=notrunc,fsync status=none
+	detach base
+	requests_of_list
+	run ! cmp -s "$T/first" "$T/list"
+}
+
 @test "thousands of volumes, and large snapshots" {
 	local n took
 	start_lamb lamb

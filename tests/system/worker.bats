@@ -140,6 +140,49 @@ peer() {
 	same 0 "$(grep -c never <<<"$output")"
 }
 
+@test "one that asks for ever more connections is given as many as it may have, and its master lives" {
+	local libexec=$T/libexec
+	mkdir "$libexec"
+	cp "$SHEEPFS_LIBEXEC/sheepfs-front" "$libexec"
+	cp "$SHEEPFS_LIBEXEC/sheepfs-worker" "$libexec/true-worker"
+	cp "$build/tests/lib/rogueworker" "$libexec/sheepfs-worker"
+	SHEEPFS_LIBEXEC=$libexec start_sheepfs "$lamb"
+	create one 16M
+	refused vdi/mount one 'Operation not permitted' 'asked 96 times and was given 32 connections'
+	refused vdi/mount one 'Operation not permitted' 'asked 96 times and was given 32 connections'
+	tree_serves
+}
+
+# slow_without_more MODE: a slow daemon is asked for more connections while the proxy before it is in that mode; the volume goes
+# on with those that it has, and its snapshots are not held up
+slow_without_more() {
+	need fio
+	[ "${SHEEPFS_VARIANT:-plain}" = plain ] || skip "sanitizers are too slow to keep a slow daemon busy"
+	start_proxy way "$lamb"
+	start_sheepfs "$address" --debug
+	attached one 64M
+	fault one delay=write:10 delay=read:10
+	proxy_mode way "$1"
+	client fio --name=deep --filename="$(volume one)" --rw=randwrite --bs=4k --ioengine=libaio --direct=1 --iodepth=32 --size=24M \
+		--verify=crc32c --verify_fatal=1 --verify_state_save=0
+	wait_until 30 grep -q 'the daemon is slow: 10 more connections' "$sheepfs_log"
+	sleep 0.5
+	order vdi/snapshot 'one under-way'
+	wait_until 60 gone "$client"
+	wait "$client"
+	never_failed
+	run ! grep -q 'goes on after' "$sheepfs_log"
+	detach one
+}
+
+@test "more connections that a slow daemon refuses" {
+	slow_without_more refuse-new
+}
+
+@test "more connections on which a slow daemon says nothing" {
+	slow_without_more mute-new
+}
+
 # Two nodes, two copies: a plain volume with data, its snapshots, clones, other sizes, a deleted one.
 @test "on a real cluster vdi/list is what dog prints, and load equals its copy" {
 	local rows
