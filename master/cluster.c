@@ -4,6 +4,7 @@
  */
 #include "master/cluster.h"
 
+#include "include/words.h"
 #include "ipc/log.h"
 #include "master/command.h"
 #include "master/dial.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define PAUSE 300          /* milliseconds before the list of targets is tried again */
 #define ORDERS_MAX 1600    /* above COMMANDS_MAX and LOCKS_MAX together */
@@ -37,6 +39,7 @@ struct order {
 	cluster_done *done;
 	void *arg;
 	bool sent;
+	bool looked;    /* it may not look another time */
 	unsigned tries; /* how often it was sent */
 	bool unsure;    /* a daemon may have been told, and perhaps has done it */
 	char *failed;   /* the worker could not do it; if it ends next, another may; else NULL */
@@ -61,6 +64,7 @@ struct cluster {
 	bool settle;      /* for such a one */
 	bool leaving;     /* for other targets, when what it has been given is done */
 	bool stopping;
+	bool overdue; /* an answer was: the target is at fault */
 };
 
 /* ---- orders ---- */
@@ -130,6 +134,7 @@ static void order_send(struct order *o)
 	struct chan *chan = o->cluster->process.chan;
 
 	o->sent = true;
+	o->looked = o->command && o->command->again;
 	o->tries++;
 	restart_limit(o, o->cluster->master->conf->timeout * 1000 + ANSWER_EXTRA);
 	if (o->command) {
@@ -159,10 +164,21 @@ static void order_send(struct order *o)
 	}
 }
 
+static bool is_change(const struct order *o)
+{
+	return o->command && command_is_change(o->command);
+}
+
+/* We are replaced: the kernel asks the next sheepfs for every command that was not answered. */
+static bool is_for_successor(const struct order *o)
+{
+	return o->command && o->cluster->master->handover;
+}
+
 /* It may have been done: a worker had looked, and was told to do it. */
 static bool is_begun(const struct order *o)
 {
-	return o->command && command_is_change(o->command) && o->command->again;
+	return is_change(o) && o->command->again;
 }
 
 /* Nobody did it in time: either there is no daemon, or our worker is stuck. */
@@ -174,6 +190,12 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->stopping && is_for_successor(o))
+		return; /* it goes on with us when that one does not serve */
+	if (o->failed && is_change(o)) {
+		process_kill(&c->process, "it had lost its daemon and did not end");
+		return;
+	}
 	if (o->failed) {
 		char sentence[SENTENCE_MAX];
 
@@ -182,6 +204,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (o->sent) {
+		c->overdue = true;
 		process_kill(&c->process, "it did not answer in time");
 		return;
 	}
@@ -264,18 +287,7 @@ static void judge_ready(struct cluster *c, bool waiting)
 /* Asking again changes nothing, or whoever is asked looks first. */
 static bool may_repeat(const struct order *o)
 {
-	return o->tries <= o->cluster->trial->list.count + 1;
-}
-
-static bool is_change(const struct order *o)
-{
-	return o->command && command_is_change(o->command);
-}
-
-/* We are replaced: the kernel asks the next sheepfs for every command that was not answered. */
-static bool is_for_successor(const struct order *o)
-{
-	return o->command && o->cluster->master->handover;
+	return o->tries <= o->cluster->trial->list.count + is_change(o);
 }
 
 /* A worker that loses its daemon says so of every order, and ends: then the next one is asked. */
@@ -284,7 +296,7 @@ static void take_answer(struct order *o, const struct msg *m)
 	const char *sentence = (const char *)m->tail;
 	int error = m->body.answered.error;
 
-	if (error == -ESHUTDOWN && is_for_successor(o)) {
+	if (error == -ESHUTDOWN && o->cluster->stopping && is_for_successor(o)) {
 		o->sent = false;
 		return;
 	}
@@ -303,10 +315,14 @@ static void take_looked(struct order *o, const struct msg *m)
 	const struct msg_change change = {.number = o->number};
 	struct cluster *c = o->cluster;
 
-	if (!is_change(o)) {
+	if (c->process.blame[0])
+		return; /* it is dead, and was not told to do it */
+	if (!is_change(o) || o->looked ||
+	    (o->command->verb == VERB_CREATE) != !m->body.looked.vid) {
 		process_kill(&c->process, "it looked for what nobody asked for");
 		return;
 	}
+	o->looked = true;
 	command_record(o->command, m->body.looked.vid);
 	send_change(c->process.chan, 0, 0, &change, NULL, 0, NULL);
 }
@@ -398,16 +414,34 @@ static void settle_sent_orders(struct cluster *c, const char *words)
 			if (o->sent)
 				break;
 		if (o)
-			order_answer(o, -EIO, "the cluster worker ended before it answered: %s; %s",
+			order_answer(o, -EIO, "the cluster worker ended before it answered: %s%s",
 			    words,
-			    is_begun(o) ? "vdi/list shows what was done" : "nothing was changed");
+			    is_begun(o)  ? "; vdi/list shows what was done"
+			    : o->command ? "; nothing was changed"
+					 : "");
 	} while (o);
+}
+
+/* A daemon that does not answer, or hangs up, when it is asked is not asked again before the
+ * others. */
+static bool is_targets_fault(const struct cluster *c)
+{
+	int status = c->process.status;
+	const struct order *o;
+	bool asked = false;
+
+	TAILQ_FOREACH (o, &c->orders, link)
+		asked = asked || o->sent;
+	return asked &&
+	       (c->overdue || (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_DAEMON_MUTE ||
+							WEXITSTATUS(status) == EXIT_DAEMON_LOST)));
 }
 
 static void on_ended(const char *words, void *arg)
 {
 	struct cluster *c = arg;
-	bool served = c->state == SERVING, starting = c->state == STARTING;
+	bool served = c->state == SERVING;
+	bool elsewhere = c->state == STARTING || (served && is_targets_fault(c));
 
 	if (served && !c->leaving)
 		log_warning(
@@ -423,7 +457,7 @@ static void on_ended(const char *words, void *arg)
 	}
 	if (c->state != IDLE)
 		return; /* an answer led to a new order */
-	if (starting)
+	if (elsewhere)
 		try_elsewhere(c, c->refused[0] ? c->refused : words);
 	else if (c->nr_orders)
 		try_next(c);
@@ -449,6 +483,7 @@ static int start_process(struct cluster *c, int fd)
 		return error;
 	}
 	c->refused[0] = 0;
+	c->overdue = false;
 	send_start_cluster(c->process.chan, 0, 0, &start, NULL, 0, NULL);
 	send_daemon(c->process.chan, 0, 0, &daemon, c->target.text, strlen(c->target.text), &fd);
 	return 0;
@@ -633,8 +668,12 @@ void cluster_stop(struct master *m)
 
 void cluster_go_on(struct master *m)
 {
+	struct order *o;
+
 	m->cluster->stopping = false;
 	m->cluster->state = IDLE;
+	TAILQ_FOREACH (o, &m->cluster->orders, link)
+		restart_limit(o, m->conf->timeout * 1000);
 	cluster_start(m);
 }
 

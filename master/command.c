@@ -12,6 +12,7 @@
 #include "master/discover.h"
 #include "master/front.h"
 #include "master/handover.h"
+#include "master/replace.h"
 #include "master/snapshot.h"
 #include "master/startup.h"
 #include "master/state.h"
@@ -77,7 +78,8 @@ void command_remember(struct master *m, uint64_t number, int error, const char *
 		r->error = error;
 }
 
-void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid, uint64_t created)
+void command_remember_unfinished(
+    struct master *m, uint64_t number, uint32_t vid, uint64_t created, bool looked)
 {
 	struct result *r = add_result(m, number, "");
 
@@ -86,6 +88,7 @@ void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid
 	r->unfinished = true;
 	r->vid = vid;
 	r->created = created;
+	r->looked = looked;
 }
 
 void command_forget_results(struct master *m)
@@ -127,6 +130,7 @@ static void take_up(struct command *c)
 		c->again = true;
 		c->vid = r->vid;
 		c->created = r->created;
+		c->looked = r->looked;
 		STAILQ_REMOVE(&c->master->results, r, result, next);
 		c->master->nr_results--;
 		free(r);
@@ -136,7 +140,7 @@ static void take_up(struct command *c)
 
 void command_record(struct command *c, uint32_t vid)
 {
-	c->again = true;
+	c->again = c->looked = true;
 	c->vid = vid;
 	state_save_rest(c->master);
 }
@@ -282,6 +286,8 @@ static bool must_wait(const struct command *c)
 	struct volume *v = c->verb == VERB_MOUNT ? volume_find(c->master, &c->name) : NULL;
 	const struct command *other;
 
+	if (command_is_change(c) && replace_is_pending())
+		return true; /* the sheepfs before us may still go on, and would not know of it */
 	if (v && (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING || detach_by_hand(v)))
 		return true;
 	v = snapshot_of(c);
@@ -311,11 +317,13 @@ static void unmount(struct command *c)
 		    "there is no attached volume %s; ls volume/ shows what is", c->shown);
 }
 
+/* What the cluster worker may have done it looks for, whether the volume is attached by now or not:
+ * a NEW_VDI that a daemon still holds is no generation's to settle. */
 static void snapshot(struct command *c)
 {
 	struct volume *v = snapshot_of(c);
 
-	if (!v)
+	if (!v || c->looked)
 		cluster_order(c->master, c);
 	else if (v->state == VOLUME_READY)
 		snapshot_begin(v, c);

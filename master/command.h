@@ -21,6 +21,7 @@ struct command {
 	bool again;       /* an earlier master, or cluster worker, may have done it */
 	uint32_t vid;     /* of the VDI whose snapshot, clone or end that was to be, then */
 	uint64_t created; /* its create_time, of one that was to be deleted */
+	bool looked;      /* the cluster worker had looked, and may have done it */
 	struct name name;
 	char shown[NAME_SHOWN_SIZE];
 	uint64_t size;
@@ -37,7 +38,8 @@ struct result {
 	STAILQ_ENTRY(result) next;
 	uint64_t number;
 	bool unfinished; /* the master before us had begun it */
-	uint32_t vid;    /* unfinished: as in struct command */
+	bool looked;     /* unfinished: as in struct command */
+	uint32_t vid;
 	uint64_t created;
 	int error;
 	char sentence[];
@@ -87,7 +89,8 @@ bool command_none_runs(const struct master *m);
 
 /* What the master before us had done, or begun. */
 void command_remember(struct master *m, uint64_t number, int error, const char *sentence);
-void command_remember_unfinished(struct master *m, uint64_t number, uint32_t vid, uint64_t created);
+void command_remember_unfinished(
+    struct master *m, uint64_t number, uint32_t vid, uint64_t created, bool looked);
 
 /* The master ends. */
 void command_forget_results(struct master *m);

@@ -103,6 +103,7 @@ void front_announce(struct master *m)
 		TAILQ_FOREACH (v, &m->volumes, link)
 			if (v->state != VOLUME_MOUNTING)
 				seek_front_takes(v);
+		command_run_waiting(m);
 	}
 	startup_begin(m);
 }

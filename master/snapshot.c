@@ -82,7 +82,7 @@ uint32_t snapshot_vid_before(const struct command *c)
 
 	memcpy(working.name, c->name.name, sizeof working.name);
 	v = volume_find(c->master, &working);
-	if (!v || !c->running)
+	if (!v || !c->running || c->again)
 		return c->vid;
 	return v->snapshot && v->snapshot->command == c ? v->snapshot->vid : v->identity.vid;
 }

@@ -202,9 +202,10 @@ static void read_command(struct reader *r)
 	uint64_t number = take_number(r, UINT64_MAX);
 	uint32_t vid = (uint32_t)take_number(r, 0xffffff);
 	uint64_t created = take_number(r, UINT64_MAX);
+	bool looked = take_number(r, 1);
 
 	if (!r->bad)
-		command_remember_unfinished(r->m, number, vid, created);
+		command_remember_unfinished(r->m, number, vid, created, looked);
 }
 
 static void read_failover(struct reader *r)

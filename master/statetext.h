@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #define STATE_FIRST_WORD "sheepfs-state"
-#define STATE_VERSION 3
+#define STATE_VERSION 4
 
 /* Writes all of it; what is written of a volume is kept for the next time (struct volume: lines).
  */

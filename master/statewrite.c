@@ -117,12 +117,13 @@ static void write_tree(FILE *f, const struct master *m)
 	fputc('\n', f);
 }
 
-static void put_command(FILE *f, uint64_t number, uint32_t vid, uint64_t created)
+static void put_command(FILE *f, uint64_t number, uint32_t vid, uint64_t created, bool looked)
 {
 	fputs("command", f);
 	put_number(f, number);
 	put_number(f, vid);
 	put_number(f, created);
+	put_number(f, looked);
 	fputc('\n', f);
 }
 
@@ -136,7 +137,7 @@ static void write_command(FILE *f, const struct command *c)
 		deletion_before(c, &vid, &created);
 	else if (c->verb == VERB_SNAPSHOT)
 		vid = snapshot_vid_before(c);
-	put_command(f, c->number, vid, created);
+	put_command(f, c->number, vid, created, c->looked);
 }
 
 static void write_commands(FILE *f, const struct master *m)
@@ -146,7 +147,7 @@ static void write_commands(FILE *f, const struct master *m)
 
 	STAILQ_FOREACH (r, &m->results, next) {
 		if (r->unfinished) { /* it has not been asked for again yet */
-			put_command(f, r->number, r->vid, r->created);
+			put_command(f, r->number, r->vid, r->created, r->looked);
 			continue;
 		}
 		fprintf(f, "result %" PRIu64 " %d", r->number, -r->error);

@@ -353,17 +353,31 @@ static void order_begin(struct order *o)
 		release_begin(o);
 }
 
+/* What is to be said of one that did not begin. */
+static const char *outcome_of(bool again)
+{
+	return again ? "look at vdi/list for what was done before" : "nothing was changed";
+}
+
+static const char *outcome(const struct order *o)
+{
+	return outcome_of(o->asked.again);
+}
+
 /* Makes an order and puts it in the queue; answers it at once where that cannot be. */
-static struct order *order_new(struct cluster *c, enum work work, uint64_t number)
+static struct order *order_new(struct cluster *c, enum work work, uint64_t number, bool again)
 {
 	struct order *o = NULL;
+	char sentence[SENTENCE_MAX];
 
 	if (!c->draining && c->queued < ORDERS_MAX)
 		o = calloc(1, sizeof *o);
 	if (!o) {
-		c->calls->answer(c->arg, number, c->draining ? -ESHUTDOWN : -EBUSY,
-		    c->draining ? "sheepfs is about to end; nothing was changed"
-				: "too much is asked of the cluster at once; nothing was changed");
+		snprintf(sentence, sizeof sentence, "%s; %s",
+		    c->draining ? "sheepfs is about to end"
+				: "too much is asked of the cluster at once",
+		    outcome_of(again));
+		c->calls->answer(c->arg, number, c->draining ? -ESHUTDOWN : -EBUSY, sentence);
 		return NULL;
 	}
 	o->cluster = c;
@@ -383,7 +397,7 @@ static enum work work_of(enum verb verb)
 
 void cluster_order(struct cluster *c, const struct msg_order *order)
 {
-	struct order *o = order_new(c, work_of(order->verb), order->number);
+	struct order *o = order_new(c, work_of(order->verb), order->number, order->again);
 
 	if (!o)
 		return;
@@ -409,7 +423,7 @@ void cluster_change(struct cluster *c, uint64_t number)
 
 void cluster_release(struct cluster *c, const struct msg_release *release)
 {
-	struct order *o = order_new(c, WORK_RELEASE, release->number);
+	struct order *o = order_new(c, WORK_RELEASE, release->number, false);
 
 	if (!o)
 		return;
@@ -419,7 +433,7 @@ void cluster_release(struct cluster *c, const struct msg_release *release)
 
 void cluster_learn(struct cluster *c, uint64_t number)
 {
-	if (order_new(c, WORK_MEMBERS, number))
+	if (order_new(c, WORK_MEMBERS, number, false))
 		cluster_turn(c);
 }
 
@@ -518,7 +532,7 @@ void cluster_drain(struct cluster *c)
 	for (o = TAILQ_FIRST(&c->orders); o; o = after) {
 		after = TAILQ_NEXT(o, next);
 		if (!o->begun)
-			order_answer(o, -ESHUTDOWN, "sheepfs is about to end; nothing was changed");
+			order_answer(o, -ESHUTDOWN, "sheepfs is about to end; %s", outcome(o));
 	}
 	c->ending = false;
 	cluster_turn(c);
@@ -527,7 +541,7 @@ void cluster_drain(struct cluster *c)
 static void order_lost(struct order *o, const char *why)
 {
 	if (!o->begun && o->work == WORK_CHANGE) {
-		order_answer(o, -EINPROGRESS, "%s; nothing was changed", why);
+		order_answer(o, -EINPROGRESS, "%s; %s", why, outcome(o));
 	} else if (!o->begun || is_table(o) || o->work == WORK_MEMBERS) {
 		order_answer(o, -EIO, "%s; nothing was changed", why);
 	} else if (o->work == WORK_RELEASE) {

@@ -27,8 +27,14 @@ __attribute__((format(printf, 3, 4))) static void tell(
 	va_end(ap);
 }
 
+/* A refusal says nothing about what somebody before us may have done. */
 static void finish(struct creation *c)
 {
+	size_t used = strlen(c->sentence);
+
+	if (c->again && c->error && c->error != -EEXIST)
+		snprintf(c->sentence + used, sizeof c->sentence - used,
+		    "; but whether it had been created before that is not known, look at vdi/list");
 	members_free(&c->members);
 	c->done(c);
 }

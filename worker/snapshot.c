@@ -144,9 +144,29 @@ static void on_new(struct call *call)
 	daemon_submit(s->daemon, &s->call);
 }
 
-void snapshot_change(struct snapshot *s)
+static void send_new(struct snapshot *s)
 {
 	vdi_call_new(&s->call, &s->plain, &s->base, s->vid, true, on_new, s);
+	daemon_submit(s->daemon, &s->call);
+}
+
+/* NEW_VDI of a volume that is another one meanwhile would turn it back (P 2.3). */
+static void on_name_before(struct call *call)
+{
+	struct snapshot *s = call->owner;
+
+	if (call->rsp.result == SD_RES_SUCCESS && call->rsp.vdi.vdi_id == s->vid) {
+		send_new(s);
+		return;
+	}
+	tell(s, -EAGAIN,
+	    "was not taken: somebody else changed the volume at this very moment; try again");
+	s->done(s);
+}
+
+void snapshot_change(struct snapshot *s)
+{
+	vdi_call_lookup(&s->call, &s->plain, 0, on_name_before, s);
 	daemon_submit(s->daemon, &s->call);
 }
 
@@ -162,7 +182,7 @@ static void on_tag_written(struct call *call)
 	if (s->looked)
 		s->looked(s);
 	else
-		snapshot_change(s);
+		send_new(s);
 }
 
 static void on_header(struct call *call)
@@ -243,7 +263,9 @@ static void on_tag(struct call *call)
 		tell(s, -EIO,
 		    "was not taken when it was looked for, but a daemon that hangs may still have "
 		    "to "
-		    "take it; look at vdi/list before you try again");
+		    "take it: order no other before that one has ended, or goes on and vdi/list "
+		    "shows "
+		    "this one");
 	else if (result == SD_RES_SUCCESS && s->again == call->rsp.vdi.vdi_id)
 		tell(s, 0, "was taken: it is vid %x", s->again);
 	else if (result == SD_RES_SUCCESS)
@@ -252,7 +274,9 @@ static void on_tag(struct call *call)
 		tell(s, -ENOENT,
 		    "was not taken: there is no such volume; vdi/list shows what there is");
 	else
-		tell(s, sheep_errno(result), "was not taken: the volume cannot be looked up: %s",
+		tell(s, sheep_errno(result), "%s: the volume cannot be looked up: %s",
+		    s->again ? "may have been taken or not, look at vdi/list before you try again"
+			     : "was not taken",
 		    sheep_result_name(result));
 	s->done(s);
 }

@@ -45,7 +45,7 @@ struct snapshot {
 /* Begins; done() is called once, not before this returns. */
 void snapshot_begin(struct snapshot *s);
 
-/* What looked() told is recorded. */
+/* What looked() told is recorded; looks once more, since that may have taken long. */
 void snapshot_change(struct snapshot *s);
 
 /* What is to be said of one whose daemon was lost: -EINPROGRESS, since another daemon can be asked;

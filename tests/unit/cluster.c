@@ -395,6 +395,23 @@ static void test_one_at_a_time(void **state)
 	assert_int_equal(r->queued, 0);
 }
 
+static const struct sd_inode_header made = {
+    .name = "a", .vdi_size = 512, .nr_copies = 2, .block_size_shift = 22, .vdi_id = 0x55};
+
+/* Somebody who died may have created it: looks first. */
+static void create_again(struct rig *r, uint64_t number)
+{
+	const struct msg_order order = {.number = number,
+	    .size = 512,
+	    .verb = VERB_CREATE,
+	    .shift = 22,
+	    .copies = 2,
+	    .again = true,
+	    .name = "a"};
+
+	cluster_order(r->cluster, &order);
+}
+
 static void test_too_much_at_once(void **state)
 {
 	struct rig *r = *state;
@@ -404,6 +421,8 @@ static void test_too_much_at_once(void **state)
 	assert_int_equal(r->answers, 0);
 	create(r, 257, "x", 512, 22);
 	says(r, 257, -EBUSY, "nothing was changed");
+	create_again(r, 258);
+	says(r, 258, -EBUSY, "too much is asked of the cluster at once; look at vdi/list");
 	assert_int_equal(r->queued, 1);
 }
 
@@ -465,23 +484,6 @@ static void test_looked(void **state)
 	assert_int_equal(r->queued, 0);
 }
 
-static const struct sd_inode_header made = {
-    .name = "a", .vdi_size = 512, .nr_copies = 2, .block_size_shift = 22, .vdi_id = 0x55};
-
-/* Somebody who died may have created it: looks first. */
-static void create_again(struct rig *r, uint64_t number)
-{
-	const struct msg_order order = {.number = number,
-	    .size = 512,
-	    .verb = VERB_CREATE,
-	    .shift = 22,
-	    .copies = 2,
-	    .again = true,
-	    .name = "a"};
-
-	cluster_order(r->cluster, &order);
-}
-
 static void test_create_again(void **state)
 {
 	struct sd_inode_header other = made;
@@ -531,6 +533,15 @@ static void test_create_again(void **state)
 	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
 	reply(expect(r, SD_OP_READ_OBJ), SD_RES_EIO);
 	says(r, 20, -EIO, "may have been created, but vid 55 cannot be read to prove it (EIO)");
+	/* a refusal says nothing about what was before */
+	create_again(r, 22);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_WAIT_FOR_JOIN);
+	says(r, 22, -EAGAIN,
+	    "whether it had been created before that is not known, look at vdi/list");
+	create_again(r, 23);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
+	reply(expect_new(r), SD_RES_VDI_WRITE);
+	says(r, 23, -EIO, "whether it had been created before that is not known");
 	/* the daemon is lost before it has told */
 	create_again(r, 21);
 	expect(r, SD_OP_GET_VDI_INFO);
@@ -770,6 +781,16 @@ static void test_clone_of_nothing(void **state)
 	says(r, 2, -ENOENT, "there is no snapshot disk@7");
 }
 
+/* The name still leads to the volume; then NEW_VDI's call. */
+static struct call *expect_snapshot(struct rig *r)
+{
+	struct call *call = expect(r, SD_OP_GET_VDI_INFO);
+
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "");
+	reply_vid(call, 0x77);
+	return expect(r, SD_OP_NEW_VDI);
+}
+
 /* Up to the point where the cluster is changed. */
 static struct call *snapshot_begin_order(struct rig *r, const struct sd_inode_header *header)
 {
@@ -799,7 +820,7 @@ static void test_snapshot(void **state)
 	assert_int_equal(call->send_size, 256);
 	assert_string_equal(call->send, "monday");
 	reply(call, 0);
-	call = expect(r, SD_OP_NEW_VDI);
+	call = expect_snapshot(r);
 	assert_int_equal(call->req.vdi.snapid, 1);
 	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
 	assert_int_equal(call->req.vdi.copies, 3);
@@ -822,7 +843,7 @@ static void test_snapshot_of_another(void **state)
 	struct rig *r = *state;
 
 	reply(snapshot_begin_order(r, &old), 0);
-	reply_vid(expect(r, SD_OP_NEW_VDI), 0x79);
+	reply_vid(expect_snapshot(r), 0x79);
 	successor.parent_vdi_id = 0x77;
 	successor.create_time = 100;
 	old.snap_ctime = 99;
@@ -850,9 +871,15 @@ static void test_snapshot_again(void **state)
 	assert_int_equal(r->vid, 0x77);
 	assert_int_equal(r->queued, 0);
 	cluster_change(r->cluster, 3);
-	reply(expect(r, SD_OP_NEW_VDI), SD_RES_VDI_WRITE);
+	reply(expect_snapshot(r), SD_RES_VDI_WRITE);
 	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
 	says(r, 3, -EIO, "failed half-way");
+
+	/* somebody else took one while the record was made */
+	reply(snapshot_begin_order(r, &old), 0);
+	cluster_change(r->cluster, 3);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x78);
+	says(r, 3, -EAGAIN, "was not taken: somebody else changed the volume");
 
 	cluster_order(r->cluster, &order);
 	call = expect(r, SD_OP_GET_VDI_INFO);
@@ -864,7 +891,10 @@ static void test_snapshot_again(void **state)
 	says(r, 3, -EEXIST, "there is one of that tag");
 	cluster_order(r->cluster, &order);
 	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_TAG);
-	says(r, 3, -EIO, "look at vdi/list before you try again");
+	says(r, 3, -EIO, "order no other before that one has ended");
+	cluster_order(r->cluster, &order);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_WAIT_FOR_JOIN);
+	says(r, 3, -EAGAIN, "may have been taken or not, look at vdi/list");
 	assert_int_equal(r->queued, 0);
 }
 

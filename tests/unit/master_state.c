@@ -157,7 +157,7 @@ static void all_of_it_comes_back(void **state)
 	p->old.io_timeout = 6;
 	p->old.page_cache = true;
 	command_remember(&p->old, 11, -EBUSY, "no: 100%\nreally");
-	command_remember_unfinished(&p->old, 12, 0x123, 5);
+	command_remember_unfinished(&p->old, 12, 0x123, 5, true);
 	text = written(p, &tree);
 	assert_string_equal(tree.mountpoint, "/mnt/a b");
 	assert_int_equal(tree.connection, 44);
@@ -210,6 +210,8 @@ static void all_of_it_comes_back(void **state)
 	r = STAILQ_NEXT(r, next);
 	assert_true(r->unfinished);
 	assert_int_equal(r->vid, 0x123);
+	assert_true(r->created == 5);
+	assert_true(r->looked);
 	assert_int_equal(r->created, 5);
 	end(p);
 }
