@@ -379,7 +379,7 @@ static int parse_clone(const char *text, size_t size, struct msg_command *c, cha
 	return error;
 }
 
-/* Any whole number but 0 means yes, as it always did. */
+/* Any number but 0 means yes, as it always did. */
 static int parse_knob(const char *text, size_t size, struct msg_command *c, char *sentence)
 {
 	struct word whole = {text, size}, words[WORDS_MAX];

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The snapshot as people type it, or the volume alone; cut where it is long. */
 /* The sentence is "snapshot NAME@TAG" and what is said here. */
 __attribute__((format(printf, 3, 4))) static void tell(
     struct snapshot *s, int error, const char *format, ...)

@@ -312,12 +312,19 @@ two_delete() {
 
 # ---- deaths ----
 
-# deletion_begins: of base, slowly, and waits until it is under way
+# deletion_begins: of base, slowly, and waits until it is under way: its lock is there, and the master knows that it is ours
 deletion_begins() {
+	local locks
+	locks=$(cluster_locks | wc -l)
 	[ "$daemons_are" != lamb ] || fault 1 delay=write:15
 	asked vdi/delete "${1:-base}"
 	deleter=$client deleter_out=$client_out
-	wait_until 10 grep -q "^${1:-base} .* deleting .*[1-9]" "$mnt/status/workers"
+	wait_until 10 is_locked_or_over "$locks"
+	sleep 0.1
+}
+
+is_locked_or_over() {
+	[ "$(cluster_locks | wc -l)" -gt "$1" ] || gone "$deleter"
 }
 
 # has_failed PID: with an error

@@ -25,6 +25,8 @@ teardown() {
 	[ "$status" = 0 ]
 	contains "$output" 'making an ext4'
 	contains "$output" 'sheepfs-worker volume demo'
+	# on the embedded default
+	contains "$(tr '\0' ' ' <"/proc/$(cat "$T/demo/sheepfs.pid")/cmdline")" "lamb:$T/demo/store"
 	[ -n "$(find "$T/demo/disk/include" -name stdio.h)" ]
 
 	run "$top/demo" 3>&-

@@ -157,11 +157,17 @@ holds_acknowledged() {
 	deep_snapshots disk 16M
 }
 
-@test "under fio at depth 16, on a real cluster" {
+@test "under fio at depth 16, on a real cluster; dog agrees" {
+	local n
 	need fio
 	on_real_cluster
 	attached disk 16M object_size=1M
 	deep_snapshots disk 16M
+	for n in 2 3 4; do
+		real_dog vdi read -s "r$n" disk 0 16777216 | cmp - "$(volume "disk@r$n")"
+		real_check -s "r$n" disk
+	done
+	real_check disk
 }
 
 # ---- a file system ----
@@ -236,7 +242,10 @@ one_loop() {
 
 # ---- detached ----
 
+# Under load: another volume is written all the time.
 detached() {
+	attached other 64M object_size=1M
+	start_writer "$(volume other)"
 	create disk 16M object_size=1M
 	attach disk
 	noise "$T/noise" 5000000
@@ -258,6 +267,8 @@ detached() {
 	order vdi/clone 'a%2Fcopy@%37 third'
 	attach third
 	cmp "$(volume third)" "$(volume a%2Fcopy)"
+	stop_writer
+	holds "$(volume other)" "$(cat "$T/acked")" "$(cat "$T/acked")"
 }
 
 @test "of volumes that are not attached; clones of clones; odd names" {
@@ -269,6 +280,12 @@ detached() {
 	local locks
 	on_real_cluster
 	detached
+	real_dog vdi read -s 'monday noon' disk 0 16777216 | cmp - "$(volume disk@monday%20noon)"
+	real_dog vdi read a/copy 0 16777216 | cmp - "$(volume a%2Fcopy)"
+	for name in disk a/copy third; do
+		real_check "$name"
+	done
+	real_check -s 'monday noon' disk
 	same 's =' "$(real_dog vdi list -r a/copy | cut -c1 | tr '\n' ' ' | sed 's/ $//')"
 	# the lock of an attached volume is its working VDI's, before and after
 	order vdi/snapshot 'disk tuesday'

@@ -352,19 +352,25 @@ requests_of_list() {
 }
 
 @test "thousands of volumes, and large snapshots" {
-	local n took
+	local n took requests watched
 	start_lamb lamb
 	start_sheepfs "$address"
+	start_proxy watch "$address"
+	watched=$address
 	attached base 4T
 	dd if=/dev/zero of="$(volume base)" bs=4k count=4 conv=notrunc,fsync status=none
 	for n in 1 2 3 4 5; do
 		order vdi/snapshot "base s$n" >"$T/out"
 	done
-	"$rawsheep" "$address" create-many v 3000 1073741824 >"$T/out"
+	"$rawsheep" "$watched" create-many v 3000 1073741824 >"$T/out"
+	start_sheepfs -n watched "$watched"
 	took=$(now_ms)
-	cat "$mnt/vdi/list" >"$T/list"
+	requests=$(requests_of_list)
 	took=$(($(now_ms) - took))
 	same 3007 "$(wc -l <"$T/list")"
-	tell "vdi/list of 3006 VDIs took $took ms"
+	tell "vdi/list of 3006 VDIs took $took ms, $requests requests, $(proxy_count watch peak) at once"
+	# both bitmaps, each header, the first of each index, and all of the six large ones
+	[ "$requests" -lt $((2 * 3006 + 1000)) ]
+	[ "$(proxy_count watch peak)" -ge 16 ]
 	[ "$took" -lt 20000 ] || fail "vdi/list of 3006 VDIs took $took ms"
 }
