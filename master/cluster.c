@@ -218,15 +218,20 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 
 static void try_next(struct cluster *c);
 
-static void try_elsewhere(struct cluster *c, const char *why)
+static void leave_target(struct cluster *c, const char *why)
 {
-	static const struct timeval pause = {0, PAUSE * 1000};
-
-	c->state = IDLE;
 	if (trial_target(c->trial))
 		log_debug("cluster worker: %s: %s", trial_target(c->trial)->text, why);
 	trial_failed(c->trial, why);
 	trial_follow(c->trial, discover_targets(c->master));
+}
+
+/* The target after one that was left; after the last of them in a while. */
+static void go_elsewhere(struct cluster *c)
+{
+	static const struct timeval pause = {0, PAUSE * 1000};
+
+	c->state = IDLE;
 	if (trial_target(c->trial)) {
 		try_next(c);
 		return;
@@ -242,6 +247,12 @@ static void try_elsewhere(struct cluster *c, const char *why)
 		c->state = DIALLING;
 		event_add(c->pause, &pause);
 	}
+}
+
+static void try_elsewhere(struct cluster *c, const char *why)
+{
+	leave_target(c, why);
+	go_elsewhere(c);
 }
 
 static void on_pause(evutil_socket_t fd, short what, void *arg)
@@ -275,7 +286,7 @@ static void serve(struct cluster *c)
 static void judge_ready(struct cluster *c, bool waiting)
 {
 	if (!waiting || c->settle || c->trial->list.count == 1) {
-		c->settle = false;
+		c->settle = c->met_waiting = false;
 		serve(c);
 		return;
 	}
@@ -426,22 +437,21 @@ static void settle_sent_orders(struct cluster *c, const char *words)
  * others. */
 static bool is_targets_fault(const struct cluster *c)
 {
-	int status = c->process.status;
+	int status = c->process.status, word = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	const struct order *o;
 	bool asked = false;
 
 	TAILQ_FOREACH (o, &c->orders, link)
 		asked = asked || o->sent;
-	return asked &&
-	       (c->overdue || (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_DAEMON_MUTE ||
-							WEXITSTATUS(status) == EXIT_DAEMON_LOST)));
+	return asked && (c->overdue || word == EXIT_DAEMON_LOST || word == EXIT_DAEMON_MUTE ||
+			    word == EXIT_DAEMON_LIES);
 }
 
 static void on_ended(const char *words, void *arg)
 {
 	struct cluster *c = arg;
 	bool served = c->state == SERVING;
-	bool elsewhere = c->state == STARTING || (served && is_targets_fault(c));
+	bool elsewhere = !c->leaving && (c->state == STARTING || (served && is_targets_fault(c)));
 
 	if (served && !c->leaving)
 		log_warning(
@@ -449,6 +459,8 @@ static void on_ended(const char *words, void *arg)
 	c->state = IDLE;
 	c->leaving = false;
 	nodes_forget(c->nodes);
+	if (elsewhere)
+		leave_target(c, c->refused[0] ? c->refused : words);
 	settle_sent_orders(c, words);
 	if (c->stopping) {
 		stop_turn(c->master);
@@ -458,7 +470,7 @@ static void on_ended(const char *words, void *arg)
 	if (c->state != IDLE)
 		return; /* an answer led to a new order */
 	if (elsewhere)
-		try_elsewhere(c, c->refused[0] ? c->refused : words);
+		go_elsewhere(c);
 	else if (c->nr_orders)
 		try_next(c);
 }
@@ -602,6 +614,7 @@ void cluster_elsewhere(struct master *m)
 		c->dial = NULL;
 		try_next(c);
 	} else if (c->state == STARTING) {
+		c->leaving = true;
 		process_kill(&c->process, "there are other targets");
 	} else if (c->state == SERVING) {
 		c->leaving = true;

@@ -173,11 +173,17 @@ static void forget(struct command *c)
 	command_run_waiting(m);
 }
 
+/* Does it leave anything changed, in the cluster or here? */
+static bool is_lasting(const struct command *c)
+{
+	return command_is_change(c) || c->set || c->verb == VERB_ABORT;
+}
+
 static void tell(struct command *c, int error, const char *sentence)
 {
 	struct master *m = c->master;
 
-	if (command_is_change(c) || c->set || c->verb == VERB_ABORT) {
+	if (is_lasting(c)) {
 		log_line(error ? 5 : 6, "%s %s by user %u: %s", verb_names[c->verb], c->shown,
 		    c->uid, sentence);
 		command_remember(m, c->number, error, sentence);
@@ -286,7 +292,7 @@ static bool must_wait(const struct command *c)
 	struct volume *v = c->verb == VERB_MOUNT ? volume_find(c->master, &c->name) : NULL;
 	const struct command *other;
 
-	if (command_is_change(c) && replace_is_pending())
+	if (is_lasting(c) && replace_is_pending())
 		return true; /* the sheepfs before us may still go on, and would not know of it */
 	if (v && (v->state == VOLUME_ENDING || v->state == VOLUME_DETACHING || detach_by_hand(v)))
 		return true;

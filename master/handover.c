@@ -10,6 +10,7 @@
 #include "master/detach.h"
 #include "master/front.h"
 #include "master/lamb.h"
+#include "master/replace.h"
 #include "master/seek.h"
 #include "master/state.h"
 #include "master/stop.h"
@@ -37,7 +38,7 @@ const char *handover_obstacle(const struct master *m)
 		return "it is about to end";
 	if (m->handover)
 		return "it is being handed over already";
-	if (!memory)
+	if (!memory || replace_is_pending())
 		return "it does not serve yet";
 	if (!memory->resend)
 		return "this kernel cannot ask another front what one did not answer (Linux 6.9 "

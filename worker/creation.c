@@ -27,6 +27,12 @@ __attribute__((format(printf, 3, 4))) static void tell(
 	va_end(ap);
 }
 
+static void end(struct creation *c)
+{
+	members_free(&c->members);
+	c->done(c);
+}
+
 /* A refusal says nothing about what somebody before us may have done. */
 static void finish(struct creation *c)
 {
@@ -35,8 +41,7 @@ static void finish(struct creation *c)
 	if (c->again && c->error && c->error != -EEXIST)
 		snprintf(c->sentence + used, sizeof c->sentence - used,
 		    "; but whether it had been created before that is not known, look at vdi/list");
-	members_free(&c->members);
-	c->done(c);
+	end(c);
 }
 
 static bool is_clone(const struct creation *c)
@@ -97,7 +102,7 @@ static void on_found(struct call *call)
 		    "may have been created, but vid %x cannot be read to prove it (%s); look at "
 		    "vdi/list",
 		    c->found, sheep_result_name(call->rsp.result));
-		finish(c);
+		end(c);
 	} else if (is_what_was_asked(c)) {
 		c->like = c->header;
 		was_created(c, c->found);
@@ -149,7 +154,7 @@ static void on_new(struct call *call)
 		tell(c, sheep_errno(result),
 		    "may have been created or not, look at vdi/list before you try again: %s (%s)",
 		    vdi_explain_new(result), sheep_result_name(result));
-		finish(c);
+		end(c);
 	} else if (result != SD_RES_SUCCESS) {
 		was_not_created(c, result);
 	} else {

@@ -149,17 +149,40 @@ static void send_new(struct snapshot *s)
 	daemon_submit(s->daemon, &s->call);
 }
 
+static void on_tag_written(struct call *call)
+{
+	struct snapshot *s = call->owner;
+
+	s->result = call->rsp.result;
+	if (s->result != SD_RES_SUCCESS)
+		was_not_taken(s);
+	else
+		send_new(s);
+}
+
+static void change(struct snapshot *s)
+{
+	s->sent = true;
+	tag_write(s, s->block.tag, on_tag_written);
+}
+
 /* NEW_VDI of a volume that is another one meanwhile would turn it back (P 2.3). */
 static void on_name_before(struct call *call)
 {
 	struct snapshot *s = call->owner;
+	uint32_t result = call->rsp.result;
 
-	if (call->rsp.result == SD_RES_SUCCESS && call->rsp.vdi.vdi_id == s->vid) {
-		send_new(s);
+	if (result == SD_RES_SUCCESS && call->rsp.vdi.vdi_id == s->vid) {
+		change(s);
 		return;
 	}
-	tell(s, -EAGAIN,
-	    "was not taken: somebody else changed the volume at this very moment; try again");
+	if (result == SD_RES_SUCCESS)
+		tell(s, -EAGAIN,
+		    "was not taken: somebody else changed the volume at this very moment; try "
+		    "again");
+	else
+		tell(s, sheep_errno(result), "was not taken: the volume cannot be looked up: %s",
+		    sheep_result_name(result));
 	s->done(s);
 }
 
@@ -167,21 +190,6 @@ void snapshot_change(struct snapshot *s)
 {
 	vdi_call_lookup(&s->call, &s->plain, 0, on_name_before, s);
 	daemon_submit(s->daemon, &s->call);
-}
-
-static void on_tag_written(struct call *call)
-{
-	struct snapshot *s = call->owner;
-
-	s->result = call->rsp.result;
-	if (s->result != SD_RES_SUCCESS) {
-		was_not_taken(s);
-		return;
-	}
-	if (s->looked)
-		s->looked(s);
-	else
-		send_new(s);
 }
 
 static void on_header(struct call *call)
@@ -211,8 +219,10 @@ static void on_header(struct call *call)
 		    "is possible",
 		    h->store_policy);
 	else {
-		s->sent = true;
-		tag_write(s, s->block.tag, on_tag_written);
+		if (s->looked)
+			s->looked(s);
+		else
+			change(s);
 		return;
 	}
 	s->done(s);

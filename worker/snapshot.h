@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Taking a snapshot of a VDI, step by step (P 2.4, 6.2): no such tag, the name's vid, its header,
- * the tag, NEW_VDI, and the proof that what came of it is the pair that was meant.
+ * that it is recorded, the tag, NEW_VDI, and the proof that what came of it is the pair that was
+ * meant.
  *
  * Nothing is repeated (rule 9): after a NEW_VDI that failed the name tells what happened, and
  * whoever goes on where somebody died only looks: a NEW_VDI that a daemon still holds would turn

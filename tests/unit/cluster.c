@@ -781,18 +781,8 @@ static void test_clone_of_nothing(void **state)
 	says(r, 2, -ENOENT, "there is no snapshot disk@7");
 }
 
-/* The name still leads to the volume; then NEW_VDI's call. */
-static struct call *expect_snapshot(struct rig *r)
-{
-	struct call *call = expect(r, SD_OP_GET_VDI_INFO);
-
-	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "");
-	reply_vid(call, 0x77);
-	return expect(r, SD_OP_NEW_VDI);
-}
-
-/* Up to the point where the cluster is changed. */
-static struct call *snapshot_begin_order(struct rig *r, const struct sd_inode_header *header)
+/* Up to the point where it is recorded that the cluster is to be changed. */
+static void snapshot_looks(struct rig *r, const struct sd_inode_header *header)
 {
 	const struct msg_order order = {
 	    .number = 3, .verb = VERB_SNAPSHOT, .name = "disk", .tag = "monday"};
@@ -806,7 +796,22 @@ static struct call *snapshot_begin_order(struct rig *r, const struct sd_inode_he
 	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "");
 	reply_vid(call, 0x77);
 	reply_header(expect(r, SD_OP_READ_OBJ), header);
+}
+
+/* Then the name still leads to the volume; the tag's call. */
+static struct call *snapshot_goes_on(struct rig *r)
+{
+	struct call *call = expect(r, SD_OP_GET_VDI_INFO);
+
+	assert_string_equal((const char *)call->send + SD_NAME_SIZE, "");
+	reply_vid(call, 0x77);
 	return expect(r, SD_OP_WRITE_OBJ);
+}
+
+static struct call *snapshot_begin_order(struct rig *r, const struct sd_inode_header *header)
+{
+	snapshot_looks(r, header);
+	return snapshot_goes_on(r);
 }
 
 static void test_snapshot(void **state)
@@ -820,7 +825,7 @@ static void test_snapshot(void **state)
 	assert_int_equal(call->send_size, 256);
 	assert_string_equal(call->send, "monday");
 	reply(call, 0);
-	call = expect_snapshot(r);
+	call = expect(r, SD_OP_NEW_VDI);
 	assert_int_equal(call->req.vdi.snapid, 1);
 	assert_int_equal(call->req.vdi.base_vdi_id, 0x77);
 	assert_int_equal(call->req.vdi.copies, 3);
@@ -843,7 +848,7 @@ static void test_snapshot_of_another(void **state)
 	struct rig *r = *state;
 
 	reply(snapshot_begin_order(r, &old), 0);
-	reply_vid(expect_snapshot(r), 0x79);
+	reply_vid(expect(r, SD_OP_NEW_VDI), 0x79);
 	successor.parent_vdi_id = 0x77;
 	successor.create_time = 100;
 	old.snap_ctime = 99;
@@ -866,20 +871,25 @@ static void test_snapshot_again(void **state)
 	struct call *call;
 
 	r->hold = true;
-	reply(snapshot_begin_order(r, &old), 0);
+	snapshot_looks(r, &old);
 	assert_int_equal(r->lookeds, 1);
 	assert_int_equal(r->vid, 0x77);
 	assert_int_equal(r->queued, 0);
 	cluster_change(r->cluster, 3);
-	reply(expect_snapshot(r), SD_RES_VDI_WRITE);
+	reply(snapshot_goes_on(r), 0);
+	reply(expect(r, SD_OP_NEW_VDI), SD_RES_VDI_WRITE);
 	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_NO_VDI);
 	says(r, 3, -EIO, "failed half-way");
 
 	/* somebody else took one while the record was made */
-	reply(snapshot_begin_order(r, &old), 0);
+	snapshot_looks(r, &old);
 	cluster_change(r->cluster, 3);
 	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x78);
 	says(r, 3, -EAGAIN, "was not taken: somebody else changed the volume");
+	snapshot_looks(r, &old);
+	cluster_change(r->cluster, 3);
+	reply(expect(r, SD_OP_GET_VDI_INFO), SD_RES_WAIT_FOR_FORMAT);
+	says(r, 3, -ENXIO, "was not taken: the volume cannot be looked up: WAIT_FOR_FORMAT");
 
 	cluster_order(r->cluster, &order);
 	call = expect(r, SD_OP_GET_VDI_INFO);
