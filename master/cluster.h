@@ -3,7 +3,7 @@
  * The cluster worker: tables, and what concerns volumes that are not attached.
  *
  * Owns its process, the dialling for it and the orders that it is to do.  It is started when it is
- * needed; when it ends, so do the orders that it had, and the next order starts another.
+ * needed; when it ends, the next one is given the orders that it had, and looks what became of them.
  */
 #ifndef SHEEPFS_MASTER_CLUSTER_H
 #define SHEEPFS_MASTER_CLUSTER_H

@@ -17,8 +17,8 @@ struct volume;
  * VOLUME_READY and no snapshot of it is being taken. */
 void snapshot_begin(struct volume *v, struct command *c);
 
-/* The vid of the volume whose snapshot a command wants, before it is taken; 0: it is none of an
- * attached one. */
+/* The vid of the volume whose snapshot a command wants, before it is taken; of one that is not
+ * attached what the cluster worker told, else 0. */
 uint32_t snapshot_vid_before(const struct command *c);
 
 /* The worker's answer. */
