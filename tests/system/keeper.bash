@@ -16,12 +16,16 @@ find_master() {
 	[ -z "${pid:-}" ] || sheepfs_pids[mnt]=$pid
 }
 
-# The process that serves $T/mnt now.
+# The process that serves $T/mnt now: of those that said so the last that lives, since an old one may go on after a new one.
 serving_pid() {
+	local pid last=
 	if [ -s "$T/kept/pid" ]; then
 		cat "$T/kept/pid"
 	else
-		sed -n "s|.*sheepfs\[\([0-9]*\)\]: $T/mnt is served by process.*|\1|p" "$T/mnt.log" | tail -n 1
+		for pid in $(sed -n "s|.*sheepfs\[\([0-9]*\)\]: $T/mnt is served by process.*|\1|p" "$T/mnt.log"); do
+			gone "$pid" || last=$pid
+		done
+		echo "$last"
 	fi
 }
 
