@@ -80,13 +80,19 @@ static void was_created(struct creation *c, uint32_t vid)
 
 /* ---- is there one of that name? ---- */
 
+/* A header is a daemon's word: its object size may be none. */
+static bool has_shift(const struct sd_inode_header *h)
+{
+	return h->block_size_shift >= SD_SHIFT_MIN && h->block_size_shift <= SD_SHIFT_MAX;
+}
+
 /* Is it what was asked for?  Then it is ours: the name was free before NEW_VDI was sent. */
 static bool is_what_was_asked(const struct creation *c)
 {
 	const struct sd_inode_header *h = &c->header;
 
 	if (h->vdi_id != c->found || strncmp(h->name, c->block.name, sizeof h->name) ||
-	    h->snap_ctime || h->parent_vdi_id != c->base)
+	    h->snap_ctime || h->parent_vdi_id != c->base || !has_shift(h))
 		return false;
 	return is_clone(c) ||
 	       (h->vdi_size == c->size && (!c->shift || h->block_size_shift == c->shift) &&
@@ -122,6 +128,11 @@ static void on_name(struct call *call)
 		was_not_created(c, result);
 	} else if (!c->again) {
 		was_not_created(c, SD_RES_VDI_EXIST);
+	} else if (!call->rsp.vdi.vdi_id || call->rsp.vdi.vdi_id >= SD_NR_VDIS) {
+		tell(c, -EIO,
+		    "may have been created: the daemon says that it is vid %x, which none can be",
+		    call->rsp.vdi.vdi_id);
+		end(c);
 	} else {
 		c->found = call->rsp.vdi.vdi_id;
 		vdi_call_header(&c->call, c->found, &c->header, VDI_IDENTITY_SIZE, on_found, c);
@@ -315,6 +326,10 @@ static void on_source_header(struct call *call)
 	else if (!h->snap_ctime)
 		tell(c, -EINVAL, "was not created: %s is no snapshot; vdi/snapshot makes one",
 		    shown);
+	else if (!has_shift(h))
+		tell(c, -EINVAL,
+		    "was not created: %s has objects of 2^%u bytes; from 2^%d to 2^%d is possible",
+		    shown, h->block_size_shift, SD_SHIFT_MIN, SD_SHIFT_MAX);
 	else if (h->store_policy)
 		tell(c, -EOPNOTSUPP,
 		    "was not created: %s is a hyper volume (store policy %u), which cannot be "

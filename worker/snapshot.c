@@ -270,10 +270,8 @@ static void on_tag(struct call *call)
 	}
 	if (result == SD_RES_NO_TAG)
 		tell(s, -EIO,
-		    "was not taken when it was looked for, but a daemon that hangs may still have "
-		    "to "
-		    "take it: order no other before that one has ended, or goes on and vdi/list "
-		    "shows "
+		    "was not taken when it was looked for, but a daemon that hangs may still take "
+		    "it: order no other before that one has ended, or goes on and vdi/list shows "
 		    "this one");
 	else if (result == SD_RES_SUCCESS && s->again == call->rsp.vdi.vdi_id)
 		tell(s, 0, "was taken: it is vid %x", s->again);

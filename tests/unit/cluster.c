@@ -486,6 +486,7 @@ static void test_looked(void **state)
 
 static void test_create_again(void **state)
 {
+	struct msg_order any = {.size = 512, .verb = VERB_CREATE, .again = true, .name = "a"};
 	struct sd_inode_header other = made;
 	struct rig *r = *state;
 
@@ -515,7 +516,7 @@ static void test_create_again(void **state)
 	assert_int_equal(r->lookeds, 0);
 	assert_int_equal(r->queued, 0);
 	/* what is found is not what was asked for */
-	for (unsigned i = 0; i < 7; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		other = made;
 		other.vdi_size += i == 0;
 		other.nr_copies += i == 1;
@@ -524,11 +525,25 @@ static void test_create_again(void **state)
 		other.snap_ctime += i == 4;
 		other.copy_policy += i == 5;
 		other.vdi_id += i == 6;
+		other.name[0] += i == 7;
 		create_again(r, 10 + i);
 		reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
 		reply_header(expect(r, SD_OP_READ_OBJ), &other);
 		says(r, 10 + i, -EEXIST, "a volume of that name exists");
 	}
+	/* nor what a daemon cannot mean */
+	for (unsigned i = 0; i < 2; i++) {
+		create_again(r, 30 + i);
+		reply_vid(expect(r, SD_OP_GET_VDI_INFO), i ? SD_NR_VDIS : 0);
+		says(r, 30 + i, -EIO, "may have been created: the daemon says that it is vid");
+	}
+	other = made;
+	other.block_size_shift = 200;
+	any.number = 32;
+	cluster_order(r->cluster, &any);
+	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
+	reply_header(expect(r, SD_OP_READ_OBJ), &other);
+	says(r, 32, -EEXIST, "a volume of that name exists");
 	create_again(r, 20);
 	reply_vid(expect(r, SD_OP_GET_VDI_INFO), 0x55);
 	reply(expect(r, SD_OP_READ_OBJ), SD_RES_EIO);
@@ -757,6 +772,11 @@ static void test_clone_refused(void **state)
 	reply_header(expect(r, SD_OP_READ_OBJ), &source);
 	says(r, 1, -EOPNOTSUPP, "hyper volume");
 	source.store_policy = 0;
+	source.block_size_shift = 64;
+	clone_begin(r);
+	reply_header(expect(r, SD_OP_READ_OBJ), &source);
+	says(r, 1, -EINVAL, "disk@t has objects of 2^64 bytes");
+	source.block_size_shift = 20;
 	strcpy(source.name, "other");
 	clone_begin(r);
 	reply_header(expect(r, SD_OP_READ_OBJ), &source);
